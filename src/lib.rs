@@ -14,10 +14,7 @@
 //! | [`jobs`] | queue and life of a job |
 //! | [`api`] | HTTP; alone knows status codes |
 //! | [`config`], [`cli`] | settings and commands |
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods))]
 
 pub mod id;
 pub mod limits;
