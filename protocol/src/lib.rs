@@ -1,1 +1,33 @@
-//! x
+//! What passes between `fusebox` and `fusebox-worker`.
+//!
+//! Every decoder of hostile bytes of the project is here, without `unsafe`: a worker is hostile input to the server, an
+//! upload or a guest is hostile input to a worker.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`limits`] | every bound, in one documented struct |
+//! | [`frame`] | length-prefixed frames and descriptors over a Unix socket |
+//! | [`memfd`] | sealed shared memory: made, checked, read |
+//! | [`column`] | one column in Arrow's buffer layout |
+//! | [`schema`] | what a column means: role, type, linkage key |
+//! | [`plan`] | a fusion plan as the engine gets it, and its report |
+//! | [`table`] | table requests, exact cells and their evidence |
+//! | [`model`] | typed models |
+//! | [`manifest`] | what a module declares about itself |
+//! | [`message`] | one enum a direction and role |
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)
+)]
+
+pub mod column;
+pub mod frame;
+pub mod limits;
+pub mod manifest;
+pub mod memfd;
+pub mod message;
+pub mod model;
+pub mod plan;
+pub mod schema;
+pub mod table;

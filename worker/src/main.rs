@@ -1,2 +1,27 @@
-//! x
-fn main() {}
+//! `fusebox-worker ROLE`: the conversation is on standard input, a Unix socket. Started by `fusebox`, never by hand.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use fusebox_worker::{compile, engine, guest, ingest, jail};
+use protocol::frame::{Channel, FrameError};
+
+fn main() -> ExitCode {
+    let role = std::env::args().nth(1);
+    let Ok(jailed) = jail::enter() else { return ExitCode::from(3) };
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::from(3) };
+    let mut channel = Channel::new(UnixStream::from(socket));
+    let served = match role.as_deref() {
+        Some("ingest") => ingest::serve(&mut channel, &jailed),
+        Some("compile") => compile::serve(&mut channel, &jailed),
+        Some("engine") => engine::serve(&mut channel, &jailed),
+        Some("guest") => guest::serve(&mut channel, &jailed),
+        _ => return ExitCode::from(2),
+    };
+    match served {
+        // The server hangs up when it has what it wants, or never had work for a worker that waited.
+        Ok(()) | Err(FrameError::Closed) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(1),
+    }
+}

@@ -1,0 +1,119 @@
+//! Every bound of the product that does not depend on a policy, in one place, with units.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds that hold between the processes and for uploads. All are upper bounds; none can be switched off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Payload of one frame.
+    pub frame_bytes_max: u32,
+    /// Descriptors that may ride on one frame.
+    pub frame_descriptors_max: u16,
+    /// Frames one worker may send in one job.
+    pub frames_max: u64,
+    /// Bytes of one column as it crosses in shared memory.
+    pub column_bytes_max: u64,
+    /// Rows of a dataset version or a fused view.
+    pub rows_max: u64,
+    /// Columns of a dataset or a view.
+    pub columns_max: u32,
+    /// Entries of a category's domain or dictionary.
+    pub dictionary_entries_max: u32,
+    /// Bytes of one text value or label.
+    pub text_bytes_max: u32,
+    /// Bytes of an uploaded module.
+    pub module_bytes_max: u64,
+    /// Bytes of compiled code.
+    pub code_bytes_max: u64,
+    /// Bytes of one uploaded data file, as sent.
+    pub upload_bytes_max: u64,
+    /// Bytes of one uploaded data file after decompression.
+    pub upload_expanded_bytes_max: u64,
+    /// Rejected rows that an import reports one by one; more are counted.
+    pub rejected_rows_reported_max: u32,
+    /// Columns a module may derive.
+    pub derived_columns_max: u32,
+    /// Tables a module may ask for in one run.
+    pub tables_max: u32,
+    /// Group keys of one table.
+    pub table_keys_max: u32,
+    /// Measures of one table.
+    pub table_measures_max: u32,
+    /// Cells of one table, hidden ones included.
+    pub table_cells_max: u64,
+    /// Models a module may hand in.
+    pub models_max: u32,
+    /// Coefficients of one linear model.
+    pub model_coefficients_max: u32,
+    /// Bytes of log text a module may write on synthetic data.
+    pub log_bytes_max: u32,
+    /// Linear memory of a guest.
+    pub guest_memory_bytes_max: u64,
+    /// Stack of a guest.
+    pub guest_stack_bytes_max: u64,
+    /// Elements of a guest's tables.
+    pub guest_table_elements_max: u64,
+    /// Time of a worker from its request to its last frame.
+    pub wall_ms_max: u64,
+    /// Processor time of a worker.
+    pub cpu_seconds_max: u64,
+}
+
+impl Limits {
+    /// The limits that hold unless configuration lowers one.
+    pub const STANDARD: Self = Self {
+        frame_bytes_max: 1 << 20,
+        frame_descriptors_max: 200,
+        frames_max: 1 << 16,
+        column_bytes_max: 8 << 30,
+        rows_max: 1 << 31,
+        columns_max: 190,
+        dictionary_entries_max: 1 << 20,
+        text_bytes_max: 4096,
+        module_bytes_max: 64 << 20,
+        code_bytes_max: 256 << 20,
+        upload_bytes_max: 4 << 30,
+        upload_expanded_bytes_max: 16 << 30,
+        rejected_rows_reported_max: 1000,
+        derived_columns_max: 32,
+        tables_max: 16,
+        table_keys_max: 6,
+        table_measures_max: 16,
+        table_cells_max: 100_000,
+        models_max: 4,
+        model_coefficients_max: 4096,
+        log_bytes_max: 64 << 10,
+        guest_memory_bytes_max: 1 << 30,
+        guest_stack_bytes_max: 1 << 20,
+        guest_table_elements_max: 100_000,
+        wall_ms_max: 600_000,
+        cpu_seconds_max: 1200,
+    };
+}
+
+/// A bound that was met. Checkers see all of it; an author sees it at upload and on synthetic data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{name}: {current} held, {requested} more asked for, {limit} allowed")]
+pub struct LimitExceeded {
+    /// The field of [`Limits`] or, for wasm validation, the limit's name.
+    pub name: String,
+    /// What is allowed.
+    pub limit: u64,
+    /// What was held already.
+    pub current: u64,
+    /// What was asked for on top.
+    pub requested: u64,
+}
+
+impl LimitExceeded {
+    /// `Ok` while `current + requested` stays within `limit`.
+    ///
+    /// # Errors
+    /// The exceeded limit.
+    pub fn check(name: &str, limit: u64, current: u64, requested: u64) -> Result<(), Self> {
+        match current.checked_add(requested) {
+            Some(sum) if sum <= limit => Ok(()),
+            _ => Err(Self { name: name.to_owned(), limit, current, requested }),
+        }
+    }
+}

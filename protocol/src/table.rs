@@ -1,0 +1,208 @@
+//! Table requests of a module, and what the engine computes for them: exact values and the evidence for every cell.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{LimitExceeded, Limits};
+use crate::schema::is_name;
+
+/// A group-by table over granted or derived columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRequest {
+    /// Name, unique in the job.
+    pub name: String,
+    /// Columns whose values make the cells: categories, dates, hours, whole numbers. Empty: one cell.
+    pub keys: Vec<String>,
+    /// What is computed in each cell.
+    pub measures: Vec<MeasureRequest>,
+}
+
+/// One measure of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureRequest {
+    /// Name, unique in the table.
+    pub name: String,
+    /// What is computed.
+    pub op: MeasureOp,
+    /// The number column it is computed over; `None` for counts.
+    pub column: Option<String>,
+}
+
+/// What is computed in a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeasureOp {
+    /// Rows.
+    Count,
+    /// Distinct privacy units.
+    Units,
+    /// Sum.
+    Sum,
+    /// Arithmetic mean, rounded half to even to the column's resolution.
+    Mean,
+    /// Population variance, rounded half to even to the square of the column's resolution.
+    Variance,
+    /// Lower order statistic: the ⌈n·permille/1000⌉-th smallest value (the first for 0).
+    Quantile {
+        /// 0 to 1000.
+        permille: u16,
+    },
+    /// Smallest value; released only where the column is bottom-coded.
+    Min,
+    /// Largest value; released only where the column is top-coded.
+    Max,
+}
+
+impl MeasureOp {
+    /// Whether it needs a column.
+    pub fn needs_column(self) -> bool {
+        !matches!(self, Self::Count | Self::Units)
+    }
+}
+
+/// Why a table request is refused. Names are the module author's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum TableError {
+    /// A name is not `[a-z][a-z0-9_]{0,62}`.
+    #[error("`{0}` is not a name")]
+    Name(String),
+    /// A name is used twice.
+    #[error("`{0}` is there twice")]
+    Duplicate(String),
+    /// No measure.
+    #[error("a table needs a measure")]
+    Empty,
+    /// A measure needs a column, or has one that it does not need.
+    #[error("measure `{0}` needs a column, or has one too many")]
+    Column(String),
+    /// A quantile beyond 1000 permille.
+    #[error("a quantile lies between 0 and 1000 permille")]
+    Quantile,
+    /// No granted or derived column of this name.
+    #[error("column `{0}` is not granted")]
+    NotGranted(String),
+    /// A column whose type cannot be a key or be summed.
+    #[error("column `{0}` has not the type for this")]
+    Type(String),
+    /// A limit.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+}
+
+impl TableRequest {
+    /// Checks all that does not need the view.
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn validate(&self) -> Result<(), TableError> {
+        let l = &Limits::STANDARD;
+        LimitExceeded::check("table_keys_max", l.table_keys_max.into(), 0, self.keys.len() as u64)?;
+        LimitExceeded::check("table_measures_max", l.table_measures_max.into(), 0, self.measures.len() as u64)?;
+        if self.measures.is_empty() {
+            return Err(TableError::Empty);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for name in std::iter::once(&self.name).chain(&self.keys).chain(self.measures.iter().map(|m| &m.name)) {
+            if !is_name(name) {
+                return Err(TableError::Name(name.chars().take(64).collect()));
+            }
+        }
+        for name in self.keys.iter().chain(self.measures.iter().map(|m| &m.name)) {
+            if !seen.insert(name) {
+                return Err(TableError::Duplicate(name.clone()));
+            }
+        }
+        for m in &self.measures {
+            if m.op.needs_column() != m.column.is_some() {
+                return Err(TableError::Column(m.name.clone()));
+            }
+            if matches!(m.op, MeasureOp::Quantile { permille } if permille > 1000) {
+                return Err(TableError::Quantile);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key's values: what the codes or integers of [`Cell::keys`] stand for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyDomain {
+    /// Codes into a declared domain: cells of the whole domain exist, empty ones too.
+    Declared(Vec<String>),
+    /// Codes into labels found in the data, sorted; only those that occur in a cell.
+    Found(Vec<String>),
+    /// Days since 1970-01-01.
+    Date,
+    /// Hours since 1970-01-01T00.
+    Hour,
+    /// Integers at this scale.
+    Number(u8),
+}
+
+/// One cell with its evidence. Nothing here is fit to be shown: the gate decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// One value a key (code or integer); `None`: missing.
+    pub keys: Vec<Option<i64>>,
+    /// Rows.
+    pub rows: u64,
+    /// Distinct privacy units.
+    pub units: u64,
+    /// Distinct privacy units with a row in a member that the operator does not own: the ones that count.
+    pub units_counting: u64,
+    /// One for each measure that has a column; `None` for counts.
+    pub measures: Vec<Option<MeasureEvidence>>,
+}
+
+/// Exact value and evidence of one measure over a column, in the column's stored integers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureEvidence {
+    /// Rows with a value.
+    pub n: u64,
+    /// Counting units with a value.
+    pub units: u64,
+    /// Sum.
+    pub sum: i128,
+    /// Sum of squares (variance only, else 0).
+    pub sum_of_squares: i128,
+    /// The order statistic (quantile, min, max).
+    pub order: Option<i64>,
+    /// Largest absolute total of one privacy unit.
+    pub largest: i128,
+    /// Second largest absolute total of one privacy unit.
+    pub second: i128,
+    /// Sum of the absolute totals of all privacy units.
+    pub total: i128,
+}
+
+/// What precedes a table's cells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableHeader {
+    /// The request, as it was asked.
+    pub request: TableRequest,
+    /// One a key.
+    pub domains: Vec<KeyDomain>,
+    /// Scale and bounds of each measure's column; `None` for counts.
+    pub columns: Vec<Option<MeasureColumn>>,
+    /// How many cells follow, sorted by key.
+    pub cells: u64,
+}
+
+/// What is known of a measure's column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeasureColumn {
+    /// Decimal digits after the point.
+    pub scale: u8,
+    /// Smallest stored integer that can occur.
+    pub min: i64,
+    /// Largest stored integer that can occur.
+    pub max: i64,
+}
+
+/// A whole table with its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableOutput {
+    /// Request, domains and columns.
+    pub header: TableHeader,
+    /// Cells, sorted by key (missing first).
+    pub cells: Vec<Cell>,
+}

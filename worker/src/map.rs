@@ -1,0 +1,1 @@
+//! Shared memory, mapped read-only after its seals were verified.
