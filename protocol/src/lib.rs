@@ -15,6 +15,7 @@
 //! | [`model`] | typed models |
 //! | [`manifest`] | what a module declares about itself |
 //! | [`message`] | one enum a direction and role |
+//! | [`seal`] | segments encrypted in chunks |
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
@@ -30,4 +31,5 @@ pub mod message;
 pub mod model;
 pub mod plan;
 pub mod schema;
+pub mod seal;
 pub mod table;
