@@ -12,6 +12,7 @@ mod toolchain;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// The project's own commands.
 #[derive(Parser)]
@@ -27,10 +28,19 @@ enum Command {
     Guests,
 }
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match perform(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(command: Command) -> Result<()> {
     let cache = cache::Cache::open()?;
-    match args.command {
+    match command {
         Command::Guests => println!("{}", guests::build(&cache)?.display()),
     }
     Ok(())

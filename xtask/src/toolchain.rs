@@ -143,13 +143,13 @@ fn show(package: &str) -> Result<String> {
 
 /// Nothing is installed: the packages are fetched by apt, which verifies them against the signed lists, and unpacked.
 fn download_and_unpack(work: &Path) -> Result<()> {
-    let library = dependency(&show("rustc-web")?, "libstd-rust-web-").context("rustc-web names no libstd-rust-web")?;
+    let library = dependency(&show("libstd-rust-web-dev")?, "libstd-rust-web-1.").context("no libstd-rust-web is named")?;
     let llvm = dependency(&show(&library)?, "libllvm").with_context(|| format!("{library} names no libllvm"))?;
     let packages = work.join("packages");
     fs::create_dir_all(&packages)?;
     run::check(
         Command::new("apt-get")
-            .args(["download", "-q", "-o", "APT::Sandbox::User=root"])
+            .args(["download", "-qq", "-o", "APT::Sandbox::User=root"])
             .args(["rustc-web", &library, "libstd-rust-web-dev", &llvm, "rust-web-src"])
             .current_dir(&packages),
         "fetching Debian's compiler",
@@ -233,8 +233,8 @@ mod tests {
         assert_eq!(parse_candidate(policy).as_deref(), Some("1.96.0+dfsg1-1~deb12u2"));
         assert_eq!(parse_candidate("rustc-web:\n  Candidate: (none)\n"), None);
         assert_eq!(parse_candidate(""), None);
-        let show = "Package: rustc-web\nDepends: libc6 (>= 2.34), gcc | clang, libstd-rust-web-1.96 (= 1.96.0+dfsg1-1~deb12u2)\n";
-        assert_eq!(dependency(show, "libstd-rust-web-").as_deref(), Some("libstd-rust-web-1.96"));
+        let show = "Package: libstd-rust-web-dev\nDepends: libc6 (>= 2.34), gcc | clang, libstd-rust-web-dev (= 1), libstd-rust-web-1.96 (= 1.96.0+dfsg1-1~deb12u2)\n";
+        assert_eq!(dependency(show, "libstd-rust-web-1.").as_deref(), Some("libstd-rust-web-1.96"));
         assert_eq!(dependency(show, "clang").as_deref(), Some("clang"));
         assert_eq!(dependency(show, "libllvm"), None);
     }
