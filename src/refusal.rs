@@ -88,8 +88,83 @@ macro_rules! rules {
 rules! {
     UNAUTHENTICATED = "auth.unauthenticated" ["C18", "C35", "Q41"] "the call carries no valid token" | "请求未携带有效令牌" => "sign in again or ask the security administrator for a new token" | "请重新登录或向安全管理员申请新令牌";
     FORBIDDEN = "auth.role" ["X31", "S8"] "this role may not do this" | "该角色无权执行此操作" => "ask someone whose role covers it" | "请由具备相应权限的角色办理";
+    OWN_REVIEW = "auth.own_review" ["X31", "S8"] "nobody reviews what comes from their own organisation" | "不得审核本单位提交的事项" => "ask a checker of another organisation" | "请由其他单位的审核人办理";
     MALFORMED = "request.malformed" ["X30"] "the request is not of the documented form" | "请求格式不符合接口说明" => "compare it with the interface description at /openapi.json" | "请对照 /openapi.json 接口说明修改";
     TOO_LARGE = "request.too_large" ["X30"] "the request is larger than allowed" | "请求超过大小上限" => "send less than the threshold" | "请将请求缩小至上限以内";
     NOT_FOUND = "request.not_found" ["S8"] "there is no such thing, or it is not yours to see" | "对象不存在或无权查看" => "check the identifier" | "请核对编号";
     CONFLICT = "request.conflict" ["S8"] "it stands in a state that does not allow this" | "当前状态不允许此操作" => "read its present state first" | "请先查询当前状态";
+    BUSY = "request.busy" ["X30"] "more is under way than allowed" | "并发任务已达上限" => "wait until one of your jobs has ended" | "请等待已有任务结束后重试";
+    AUTHORISATION_MISSING = "authorisation.missing" ["X31", "S15", "C21"] "the operator has no authorisation" | "运营主体未获授权" => "ask the data authority for an authorisation" | "请向数据主管部门申请授权";
+    AUTHORISATION_EXPIRED = "authorisation.expired" ["X31", "S15"] "the operator's authorisation is not in its term" | "授权不在有效期内" => "ask the data authority to renew it" | "请向数据主管部门申请续期";
+    AUTHORISATION_REVOKED = "authorisation.revoked" ["X31", "S15"] "the operator's authorisation was revoked" | "授权已被撤销" => "ask the data authority" | "请联系数据主管部门";
+    AUTHORISATION_SCOPE = "authorisation.scope" ["X31", "S15", "H18"] "a dataset lies outside the authorised scope" | "数据集超出授权范围" => "leave it out or ask for a wider authorisation" | "请移除该数据集或申请扩大授权范围";
+    APPLICATION_INCOMPLETE = "application.incomplete" ["X27", "S14", "C16"] "the application lacks an element" | "申请要素不完整" => "add the element named" | "请补充所列要素";
+    APPLICATION_COMMITMENTS = "application.commitments" ["X27", "C16"] "the three commitments (true, compliant, secure) must all be made" | "须同时作出真实、合规、安全三项承诺" => "make all three commitments" | "请作出全部三项承诺";
+    APPLICATION_UNDECIDED = "application.undecided" ["X26", "C16"] "a provider has not decided the application" | "数源部门尚未答复申请" => "wait for the provider named" | "请等待所列数源部门答复";
+    APPLICATION_REFUSED = "application.refused" ["X26", "C16"] "a provider refused the application" | "数源部门已拒绝申请" => "read the provider's reason and apply anew" | "请查阅书面理由后重新申请";
+    APPLICATION_REASON = "application.reason" ["X26", "C16"] "a refusal needs a reason and a legal basis" | "拒绝须说明理由和依据" => "state both" | "请补充理由和依据";
+    AGREEMENT_MISSING = "agreement.missing" ["C19"] "there is no agreement for this" | "缺少利用协议" => "conclude an agreement with every provider" | "请与各数源部门签订利用协议";
+    AGREEMENT_NOT_BEGUN = "agreement.not_begun" ["C19"] "the agreement's term has not begun" | "协议尚未生效" => "wait for its first day" | "请等待协议生效";
+    AGREEMENT_EXPIRED = "agreement.expired" ["C19", "X20"] "the agreement has expired" | "协议已到期" => "conclude a new agreement" | "请重新签订协议";
+    AGREEMENT_TERMINATED = "agreement.terminated" ["C19", "X20"] "the agreement was terminated" | "协议已终止" => "conclude a new agreement" | "请重新签订协议";
+    AGREEMENT_COUNTERSIGNATURE = "agreement.countersignature" ["C19"] "a provider has not counter-signed" | "数源部门尚未会签" => "ask the provider named to counter-sign" | "请所列数源部门会签";
+    AGREEMENT_PURPOSE = "agreement.purpose" ["X20", "S13", "C16"] "the purpose is not one of the agreement's" | "用途不在协议约定范围内" => "use an agreed purpose or amend the agreement" | "请使用约定用途或变更协议";
+    AGREEMENT_RECIPIENT = "agreement.recipient" ["X27", "S14", "C20"] "the recipient is not named in the agreement" | "接收方未在协议中列明" => "name the recipient in the agreement" | "请在协议中列明接收方";
+    AGREEMENT_DOOR = "agreement.door" ["C19", "Q35"] "the agreement does not open this door" | "协议未约定此种输出形式" => "ask for a kind of output that was agreed" | "请选择已约定的输出形式";
+    AGREEMENT_COLUMN = "agreement.column" ["X27", "S14", "H13"] "a column was not granted" | "字段未获授权" => "leave the column out or apply for it" | "请移除该字段或另行申请";
+    AGREEMENT_PLAN = "agreement.plan" ["C19"] "the plan is not the one agreed" | "融合方案与协议不一致" => "submit the agreed plan or amend the agreement" | "请提交约定方案或变更协议";
+    DATASET_INCOMPLETE = "dataset.incomplete" ["X16", "S10", "Q9"] "the catalogue entry lacks an element" | "目录条目要素不完整" => "add every element named" | "请补充所列要素";
+    DATASET_INVALID = "dataset.invalid" ["X16", "S10", "Q9"] "the catalogue entry is not of the documented form" | "目录条目不符合格式" => "mend the element named" | "请修正所列要素";
+    DATASET_LEGAL_BASIS = "dataset.legal_basis" ["X26", "S13", "C15"] "a class of `none` needs its legal basis" | "不予共享或开放须注明法律依据" => "state the legal basis" | "请注明法律依据";
+    DATASET_PUBLIC_BY_OPERATOR = "dataset.public_by_operator" ["X15", "S9", "Q8"] "a public dataset enters through a registered provider only" | "公共数据须由数源部门登记" => "register it as non-public or ask the provider" | "请登记为非公共数据或由数源部门登记";
+    DATASET_SHARING_NONE = "dataset.sharing_none" ["X26", "S13", "H13"] "a dataset that is not shared cannot be an input" | "不予共享的数据不得作为任务输入" => "leave it out; check it by a verification job that its provider approved" | "请移除该数据；可经数源部门批准以核验方式使用";
+    DATASET_CORE = "dataset.core" ["X59", "C36"] "core data cannot be an input" | "核心数据不得作为任务输入" => "leave the dataset out" | "请移除该数据集";
+    DATASET_NO_VERSION = "dataset.no_version" ["X16"] "the dataset holds no imported version" | "数据集尚无已导入版本" => "import it first" | "请先导入数据";
+    DATASET_NO_CONSENT = "dataset.no_consent" ["X34", "X55", "S20"] "a member with personal information has no consent table" | "含个人信息的成员缺少同意记录" => "import the consent table" | "请先导入同意记录";
+    IMPORT_REJECTED = "import.rejected" ["X23", "Q15"] "the upload was refused" | "导入被拒绝" => "mend what is named and import again" | "请修正所列问题后重新导入";
+    PLAN_INVALID = "plan.invalid" ["X30"] "the fusion plan is not of the documented form" | "融合方案不符合格式" => "mend the element named" | "请修正所列要素";
+    PLAN_DIRECT_IDENTIFIER = "plan.direct_identifier" ["C17", "X55"] "a direct identifier cannot be granted as it is" | "直接标识字段不得原样提供" => "use the transform `pseudonym` or `mask`" | "请使用假名化或屏蔽处理";
+    PLAN_SENSITIVE_FILTER = "plan.sensitive_filter" ["C17", "Q41"] "a filter on a sensitive column would be a question about it" | "不得按敏感字段筛选" => "make it a key of the table instead" | "请改为分组字段";
+    PLAN_TRANSFORM = "plan.transform" ["C17", "Q41"] "the transform does not apply to the column" | "变换不适用于该字段" => "choose a transform for its type" | "请选择适用的变换";
+    PLAN_UNIT = "plan.unit" ["X55", "Q41"] "the privacy unit is not a linkage identifier of a member" | "隐私单元不是成员的标识字段" => "name a linkage identifier" | "请指定标识字段";
+    MODULE_SIGNATURE = "module.signature" ["X30", "S15"] "the signature is not one of the operator's keys over this digest" | "签名与运营主体密钥或摘要不符" => "sign the digest with a registered key" | "请使用已登记密钥对摘要签名";
+    MODULE_DIGEST = "module.digest" ["X30", "S15"] "the module's bytes are not those of the digest" | "模块内容与摘要不符" => "upload the bytes that were signed" | "请上传与签名一致的内容";
+    MODULE_INVALID = "module.invalid" ["X30"] "the module is not valid for the sandbox" | "模块不符合沙箱要求" => "build it with the guest SDK" | "请使用 SDK 构建";
+    MODULE_IMPORT = "module.import" ["X30", "S15"] "the module imports what the world does not offer" | "模块导入了未提供的能力" => "remove the import named" | "请移除所列导入";
+    MODULE_LIMIT = "module.limit" ["X30"] "the module exceeds a limit" | "模块超过限制" => "make it smaller than the threshold" | "请缩减至上限以内";
+    MODULE_UNREVIEWED = "module.unreviewed" ["X30", "S15", "X31"] "an unapproved module runs on synthetic data only" | "未经审核的模块仅可在合成数据上运行" => "ask a checker to review the module" | "请由审核人审核模块";
+    MODULE_DENIED = "module.denied" ["X30", "X31"] "a checker denied the module" | "模块审核未通过" => "read the reason and upload a mended module" | "请查阅理由并重新上传";
+    TABLE_REQUEST = "table.request" ["X30", "Q41"] "the table request is not valid" | "统计表请求无效" => "ask for granted or derived columns within the limits" | "请在授权字段与限制内提出请求";
+    TABLE_CELLS = "table.cells" ["Q41", "C26"] "the table has more cells than allowed" | "统计表单元格数超过上限" => "use coarser keys" | "请使用更粗的分组";
+    TABLE_MINIMUM_UNITS = "table.minimum_units" ["Q41", "C26", "X55"] "too few units stand behind the table" | "统计表涉及的单元数不足" => "use coarser keys or more data" | "请使用更粗的分组或更多数据";
+    TABLE_ALL_SUPPRESSED = "table.all_suppressed" ["Q41", "C26", "X55"] "no cell reaches the minimum frequency" | "所有单元格均未达到最小频数" => "use coarser keys" | "请使用更粗的分组";
+    TABLE_UNCODED = "table.uncoded" ["Q41"] "a minimum or maximum needs a column that is bottom- or top-coded" | "最小值或最大值须使用已作首尾编码的字段" => "clamp the column in the plan" | "请在方案中作首尾编码";
+    MODEL_CAPACITY = "model.capacity" ["Q35", "C26"] "the model holds more numbers than allowed" | "模型参数数量超过上限" => "use fewer features" | "请减少特征";
+    MODEL_INVALID = "model.invalid" ["Q35"] "the model is not one of the typed forms" | "模型不符合类型化格式" => "hand in a linear model over granted columns" | "请提交基于授权字段的线性模型";
+    MODEL_UNITS = "model.units" ["Q35", "X55"] "too few units stand behind the model" | "模型涉及的单元数不足" => "use more data" | "请使用更多数据";
+    OUTPUT_UNTYPED = "output.untyped" ["Q35", "Q38"] "only tables, typed models and verification answers leave" | "仅统计表、类型化模型和核验结果可出域" => "ask for a table or hand in a typed model" | "请改用统计表或类型化模型";
+    OUTPUT_NONE = "output.none" ["X30"] "the module asked for nothing" | "模块未请求任何输出" => "ask for a table or hand in a model" | "请在模块中请求输出";
+    RUN_FAILED = "run.failed" ["X30"] "the run did not finish" | "运行未完成" => "try the module on synthetic data, where its errors are shown" | "请先在合成数据上调试，可查看错误信息";
+    RELEASE_HELD = "release.held" ["X31", "Q41"] "the output waits for a checker" | "输出待人工审核" => "wait for the review" | "请等待审核";
+    RELEASE_DENIED = "release.denied" ["X31", "Q41"] "a checker denied the release" | "出域审核未通过" => "read the reason code" | "请查阅理由代码";
+    REVIEW_REASON = "review.reason" ["X31", "X26"] "a review needs a reason of the closed list" | "审核须选择规定理由" => "choose one of the reasons named" | "请选择所列理由之一";
+    FROZEN = "release.frozen" ["X57", "C36"] "releases are frozen" | "出域已暂停" => "ask the data authority" | "请联系数据主管部门";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_names_clause_and_remedy_in_both_languages_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        for r in RULES {
+            assert!(seen.insert(r.id), "{} stands twice", r.id);
+            assert!(!r.clauses.is_empty() && r.clauses.iter().all(|c| c.starts_with(['X', 'S', 'C', 'H', 'Q'])), "{}", r.id);
+            for zh in [r.zh, r.remedy_zh] {
+                assert!(zh.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{}", r.id);
+            }
+            assert!(!r.en.is_empty() && !r.remedy_en.is_empty());
+        }
+    }
 }
