@@ -139,9 +139,7 @@ impl Shape {
     }
 
     fn parse(header: &[u8; 64]) -> Result<Self, ColumnError> {
-        let word = |at: usize| -> u64 {
-            header.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
-        };
+        let word = |at: usize| -> u64 { header.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes) };
         let physical = match header.get(8) {
             Some(1) => Physical::I64,
             Some(2) => Physical::Code,

@@ -94,7 +94,9 @@ impl Channel {
         let left = match self.deadline {
             None => None,
             // A zero timeout means "for ever" to the kernel: the deadline has passed instead.
-            Some(at) => Some(at.checked_duration_since(Instant::now()).filter(|d| *d > Duration::from_micros(1)).ok_or(FrameError::Timeout)?),
+            Some(at) => {
+                Some(at.checked_duration_since(Instant::now()).filter(|d| *d > Duration::from_micros(1)).ok_or(FrameError::Timeout)?)
+            }
         };
         self.socket.set_read_timeout(left).map_err(FrameError::Io)?;
         self.socket.set_write_timeout(left).map_err(FrameError::Io)

@@ -17,10 +17,7 @@
 //! | [`message`] | one enum a direction and role |
 //! | [`seal`] | segments encrypted in chunks |
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods))]
 
 pub mod column;
 pub mod frame;

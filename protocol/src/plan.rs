@@ -225,10 +225,14 @@ impl ViewType {
     pub fn after(ty: &ColumnType, transform: &Transform) -> Option<Self> {
         match (transform, ty) {
             (Transform::Pseudonym, ColumnType::Text { .. }) => Some(Self::Pseudonym),
-            (Transform::Prefix { .. } | Transform::Keep | Transform::Mask, ColumnType::Text { .. }) => Some(Self::Category { declared: false }),
+            (Transform::Prefix { .. } | Transform::Keep | Transform::Mask, ColumnType::Text { .. }) => {
+                Some(Self::Category { declared: false })
+            }
             (Transform::Keep | Transform::Mask, ColumnType::Category { .. }) => Some(Self::Category { declared: true }),
             (Transform::Bands { .. }, ColumnType::Number { .. }) => Some(Self::Category { declared: true }),
-            (Transform::Keep | Transform::Mask, ColumnType::Number { scale, min, max }) => Some(Self::Number { scale: *scale, min: *min, max: *max }),
+            (Transform::Keep | Transform::Mask, ColumnType::Number { scale, min, max }) => {
+                Some(Self::Number { scale: *scale, min: *min, max: *max })
+            }
             (Transform::Clamp { min: lo, max: hi }, ColumnType::Number { scale, min, max }) => {
                 Some(Self::Number { scale: *scale, min: (*min).clamp(*lo, *hi), max: (*max).clamp(*lo, *hi) })
             }

@@ -170,8 +170,7 @@ impl FileKey {
         let mut salt = [0u8; SALT_BYTES];
         SystemRandom::new().fill(&mut salt).map_err(|_| SealError::Random)?;
         let mut header = [0u8; HEADER_BYTES];
-        let fields: [&[u8]; 5] =
-            [MAGIC, &[Algorithm::Aes256Gcm as u8, CHUNK_LOG2], &[0; 6], &plaintext_bytes.to_le_bytes(), &salt];
+        let fields: [&[u8]; 5] = [MAGIC, &[Algorithm::Aes256Gcm as u8, CHUNK_LOG2], &[0; 6], &plaintext_bytes.to_le_bytes(), &salt];
         for (to, from) in header.iter_mut().zip(fields.into_iter().flatten()) {
             *to = *from;
         }
@@ -179,8 +178,7 @@ impl FileKey {
     }
 
     fn parse(key: &SealKey, context: &[u8], bytes: &[u8]) -> Result<Self, SealError> {
-        let header: [u8; HEADER_BYTES] =
-            bytes.get(..HEADER_BYTES).and_then(|h| h.try_into().ok()).ok_or(SealError::NotSealed)?;
+        let header: [u8; HEADER_BYTES] = bytes.get(..HEADER_BYTES).and_then(|h| h.try_into().ok()).ok_or(SealError::NotSealed)?;
         let rest = header.strip_prefix(MAGIC.as_slice()).ok_or(SealError::NotSealed)?;
         let [algorithm, chunk_log2, rest @ ..] = rest else { return Err(SealError::Header) };
         let Algorithm::Aes256Gcm = Algorithm::parse(*algorithm)?;
@@ -218,9 +216,7 @@ impl FileKey {
     }
 
     fn seal_chunk(&self, chunk: u64, plaintext: &mut [u8]) -> Result<Tag, SealError> {
-        self.key
-            .seal_in_place_separate_tag(self.nonce(chunk), Aad::from(&self.header), plaintext)
-            .map_err(|_| SealError::Altered)
+        self.key.seal_in_place_separate_tag(self.nonce(chunk), Aad::from(&self.header), plaintext).map_err(|_| SealError::Altered)
     }
 
     fn open_chunk(&self, chunk: u64, ciphertext: &mut [u8], tag: [u8; TAG_BYTES]) -> Result<(), SealError> {

@@ -8,10 +8,7 @@
 //! | [`compile`] | validation and compilation of modules |
 //! | [`engine`] | fusion and exact aggregates with their evidence (polars) |
 //! | [`guest`] | a module in its sandbox (wasmtime) |
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods))]
 
 pub mod compile;
 pub mod engine;

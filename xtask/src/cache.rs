@@ -77,7 +77,6 @@ pub fn remove(path: &Path) -> Result<()> {
 }
 
 /// SHA-256 of a file, in lower-case hex.
-#[expect(dead_code, reason = "fetch")]
 pub fn sha256_hex(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);

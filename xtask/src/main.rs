@@ -6,12 +6,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod cache;
+mod fetch;
 mod guests;
 mod run;
+mod steps;
 mod toolchain;
+mod wit_lock;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The project's own commands.
@@ -24,8 +28,37 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build all, then run the demo to its end.
+    Demo {
+        /// Where the demo keeps its data; a fresh folder in the cache when left out.
+        #[arg(long)]
+        data: Option<PathBuf>,
+    },
+    /// Build, lint and test all; fetch what the tests need.
+    Test {
+        /// Only tests whose name contains this, without lints.
+        filter: Option<String>,
+    },
+    /// As `test`, with the tests that take long.
+    Nightly,
+    /// Build for release and measure; prints one line a measure.
+    Bench {
+        /// Only this measure.
+        name: Option<String>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Build every guest module to wasm and print the folder they are in.
     Guests,
+    /// Fetch test data into the cache and print the folder it is in.
+    Fetch {
+        /// What to fetch.
+        #[arg(value_parser = fetch::names())]
+        name: String,
+    },
+    /// Record the interface text of `guest-sdk/wit/` under its raised version.
+    WitLock,
 }
 
 fn main() -> ExitCode {
@@ -41,7 +74,17 @@ fn main() -> ExitCode {
 fn perform(command: Command) -> Result<()> {
     let cache = cache::Cache::open()?;
     match command {
-        Command::Guests => println!("{}", guests::build(&cache)?.display()),
+        Command::Demo { data } => steps::demo(&cache, data),
+        Command::Test { filter } => steps::test(&cache, &steps::Tests { filter, ignored: false }),
+        Command::Nightly => steps::test(&cache, &steps::Tests { filter: None, ignored: true }),
+        Command::Bench { name, json } => steps::bench(&cache, name.as_deref(), json),
+        Command::Guests => print_path(&guests::build(&cache)?),
+        Command::Fetch { name } => print_path(&fetch::fetch(&cache, &name)?),
+        Command::WitLock => wit_lock::refresh(&cache::tree()?),
     }
+}
+
+fn print_path(path: &Path) -> Result<()> {
+    println!("{}", path.display());
     Ok(())
 }
