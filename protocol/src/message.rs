@@ -180,6 +180,8 @@ pub enum CompileReply {
         manifest: Manifest,
         /// Imported interfaces and functions, sorted: its capabilities.
         imports: Vec<String>,
+        /// Digest of the engine that the code is for: wasmtime's version, its settings, the processor.
+        engine: [u8; 32],
     },
     /// Refused.
     Refused(ModuleRefusal),
@@ -230,6 +232,8 @@ pub enum EngineRequest {
         columns: Vec<ViewColumn>,
         /// Worker threads.
         threads: u16,
+        /// Distinct privacy units of the view, as fusing counted them.
+        units: u64,
     },
     /// Compute tables over the view. Descriptors: one sealed memfd a derived column. Answer: for each table
     /// [`EngineReply::Table`] and its [`EngineReply::Cells`], then [`EngineReply::Done`].

@@ -1,1 +1,28 @@
-//! workers
+//! The untrusted processes and what is said to them.
+//!
+//! One process serves one conversation in one role and is never used again. Every byte that comes back is hostile: frames are
+//! bounded and typed ([`protocol::frame`]), shared memory is taken only once its seals are verified on the received
+//! descriptor, columns are copied before they are validated. All calls here block: they run on threads of their own.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `process` | a child, its deadline, its kill switch |
+//! | `pool` | children that wait, started before they are needed |
+//! | `ingest`, `compile`, `engine`, `guest` | one conversation each |
+//! | `cache` | fused views as sealed memory, held and never mapped |
+
+mod cache;
+mod compile;
+mod engine;
+mod guest;
+mod ingest;
+mod pool;
+mod process;
+
+pub use cache::{CacheKey, ViewCache};
+pub use compile::{CompileError, Compiled};
+pub use engine::{EngineSession, FuseInput, View};
+pub use guest::{GuestInput, GuestOutput};
+pub use ingest::{IngestError, Ingested};
+pub use pool::Workers;
+pub use process::{KillSwitch, WorkerError};

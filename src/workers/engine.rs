@@ -1,0 +1,170 @@
+//! Conversations with the engine: fuse, take a cached view, reduce.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use protocol::limits::Limits;
+use protocol::manifest::DerivedColumn;
+use protocol::memfd::SealedFd;
+use protocol::message::{EngineReply, EngineRequest, SecretKey, Source, WorkerRole};
+use protocol::plan::{FusePlan, FusionReport, ViewColumn, Visibility};
+use protocol::table::{TableHeader, TableOutput, TableRequest};
+
+use super::pool::Workers;
+use super::process::{KillSwitch, Process, WorkerError};
+
+/// A fused view: sealed memory, one descriptor a column, held and never mapped here.
+#[derive(Debug, Clone)]
+pub struct View {
+    columns: Arc<Vec<(ViewColumn, SealedFd)>>,
+    rows: u64,
+    report: Arc<FusionReport>,
+}
+
+impl View {
+    /// A view of these columns.
+    pub fn new(columns: Vec<(ViewColumn, SealedFd)>, report: FusionReport) -> Self {
+        Self { columns: Arc::new(columns), rows: report.rows, report: Arc::new(report) }
+    }
+    /// The columns that a guest may have.
+    pub fn granted(&self) -> impl Iterator<Item = &(ViewColumn, SealedFd)> {
+        self.columns.iter().filter(|(c, _)| c.visibility == Visibility::Granted)
+    }
+    /// Rows.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+    /// Exact figures of the fusion: for providers and checkers.
+    pub fn report(&self) -> &FusionReport {
+        &self.report
+    }
+    /// Bytes of shared memory that it holds.
+    pub fn bytes(&self) -> u64 {
+        self.columns.iter().map(|(_, fd)| fd.len()).sum()
+    }
+}
+
+/// What a fusion needs. The keys are those of the columns that the plan names, no others.
+#[derive(Debug)]
+pub struct FuseInput {
+    /// The plan.
+    pub plan: FusePlan,
+    /// One a descriptor.
+    pub sources: Vec<(Source, OwnedFd)>,
+    /// Key of the project's pseudonyms.
+    pub pseudonym_key: SecretKey,
+    /// Key of the namespace's ordinals.
+    pub namespace_key: SecretKey,
+}
+
+/// An engine that holds a view.
+#[derive(Debug)]
+pub struct EngineSession {
+    process: Process,
+}
+
+impl Workers {
+    /// Fuses, and keeps the engine for reductions over the result.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub fn fuse(&self, input: FuseInput, switch: &KillSwitch) -> Result<(EngineSession, View), WorkerError> {
+        let mut process = self.take(WorkerRole::Engine, switch)?;
+        let granted = input.plan.outputs.len();
+        let (sources, fds): (Vec<Source>, Vec<OwnedFd>) = input.sources.into_iter().unzip();
+        let request = EngineRequest::Fuse {
+            plan: input.plan,
+            sources,
+            pseudonym_key: input.pseudonym_key,
+            namespace_key: input.namespace_key,
+        };
+        process.send(&request, &borrow(&fds))?;
+        let (reply, fds) = process.receive()?;
+        let (columns, report) = match reply {
+            EngineReply::Fused { columns, report } => (columns, report),
+            EngineReply::Failed(failure) => return Err(failure.into()),
+            _ => return Err(WorkerError::OutOfTurn("a fused view was due")),
+        };
+        let visible = columns.iter().filter(|c| c.visibility == Visibility::Granted).count();
+        if columns.len() != fds.len() || visible != granted || columns.len() != granted + 2 || report.rows > Limits::STANDARD.rows_max {
+            return Err(WorkerError::OutOfTurn("a fused view of another shape"));
+        }
+        let sealed = fds.into_iter().map(|fd| SealedFd::verify(fd, Limits::STANDARD.column_bytes_max)).collect::<Result<Vec<_>, _>>()?;
+        Ok((EngineSession { process }, View::new(columns.into_iter().zip(sealed).collect(), report)))
+    }
+
+    /// An engine that takes a view which was fused before.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub fn attach(&self, view: &View, switch: &KillSwitch) -> Result<EngineSession, WorkerError> {
+        let mut process = self.take(WorkerRole::Engine, switch)?;
+        let columns = view.columns.iter().map(|(c, _)| c.clone()).collect();
+        let fds: Vec<BorrowedFd<'_>> = view.columns.iter().map(|(_, fd)| fd.fd().as_fd()).collect();
+        process.send(&EngineRequest::View { columns, threads: self.threads(), units: view.report.units }, &fds)?;
+        Ok(EngineSession { process })
+    }
+}
+
+impl EngineSession {
+    /// Exact tables with their evidence.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub fn reduce(&mut self, tables: Vec<TableRequest>, derived: Vec<(DerivedColumn, SealedFd)>) -> Result<Vec<TableOutput>, WorkerError> {
+        self.process.extend();
+        let (declared, fds): (Vec<DerivedColumn>, Vec<SealedFd>) = derived.into_iter().unzip();
+        let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.fd().as_fd()).collect();
+        self.process.send(&EngineRequest::Reduce { tables: tables.clone(), derived: declared }, &borrowed)?;
+        let mut out: Vec<TableOutput> = Vec::with_capacity(tables.len());
+        loop {
+            let (reply, fds) = self.process.receive()?;
+            if !fds.is_empty() {
+                return Err(WorkerError::OutOfTurn("no descriptor was due"));
+            }
+            match reply {
+                EngineReply::Table(header) => {
+                    complete(out.last())?;
+                    let asked = tables.get(out.len()).ok_or(WorkerError::OutOfTurn("a table too many"))?;
+                    check_header(&header, asked)?;
+                    out.push(TableOutput { header, cells: Vec::new() });
+                }
+                EngineReply::Cells(cells) => {
+                    let table = out.last_mut().ok_or(WorkerError::OutOfTurn("cells of no table"))?;
+                    let (keys, measures) = (table.header.request.keys.len(), table.header.request.measures.len());
+                    let shaped = cells.iter().all(|c| c.keys.len() == keys && c.measures.len() == measures && c.units_counting <= c.units && c.units <= c.rows);
+                    if !shaped || (table.cells.len() + cells.len()) as u64 > table.header.cells {
+                        return Err(WorkerError::OutOfTurn("cells of another shape"));
+                    }
+                    table.cells.extend(cells);
+                }
+                EngineReply::Done => {
+                    complete(out.last())?;
+                    return if out.len() == tables.len() { Ok(out) } else { Err(WorkerError::OutOfTurn("a table is missing")) };
+                }
+                EngineReply::Failed(failure) => return Err(failure.into()),
+                EngineReply::Fused { .. } => return Err(WorkerError::OutOfTurn("a table was due")),
+            }
+        }
+    }
+}
+
+fn check_header(header: &TableHeader, asked: &TableRequest) -> Result<(), WorkerError> {
+    let shaped = header.request == *asked
+        && header.domains.len() == asked.keys.len()
+        && header.columns.len() == asked.measures.len()
+        && asked.measures.iter().zip(&header.columns).all(|(m, c)| m.op.needs_column() == c.is_some())
+        && header.cells <= Limits::STANDARD.table_cells_max;
+    if shaped { Ok(()) } else { Err(WorkerError::OutOfTurn("a table of another shape")) }
+}
+
+fn complete(table: Option<&TableOutput>) -> Result<(), WorkerError> {
+    match table {
+        Some(t) if t.cells.len() as u64 != t.header.cells => Err(WorkerError::OutOfTurn("cells are missing")),
+        _ => Ok(()),
+    }
+}
+
+fn borrow(fds: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    fds.iter().map(AsFd::as_fd).collect()
+}

@@ -1,0 +1,116 @@
+//! One run of a module.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use protocol::limits::{LimitExceeded, Limits};
+use protocol::manifest::{DerivedColumn, Manifest};
+use protocol::memfd::SealedFd;
+use protocol::message::{GuestFailure, GuestReply, GuestRequest, World, WorkerRole};
+use protocol::model::LinearModel;
+use protocol::table::TableRequest;
+
+use super::engine::View;
+use super::pool::Workers;
+use super::process::{KillSwitch, WorkerError, one_sealed};
+
+/// What a run needs.
+#[derive(Debug)]
+pub struct GuestInput<'a> {
+    /// The world.
+    pub world: World,
+    /// Compiled code, its MAC verified.
+    pub code: &'a OwnedFd,
+    /// The view; the guest gets its granted columns only.
+    pub view: &'a View,
+    /// What the module declared.
+    pub manifest: Manifest,
+    /// The job's seed.
+    pub seed: u64,
+    /// Whether the rows are synthetic.
+    pub synthetic: bool,
+}
+
+/// What a module asked for and handed in. Hostile: shapes are checked, contents are not.
+#[derive(Debug, Default)]
+pub struct GuestOutput {
+    /// Derived columns, by declaration.
+    pub derived: Vec<(DerivedColumn, SealedFd)>,
+    /// Tables that it asks for.
+    pub tables: Vec<TableRequest>,
+    /// Models that it hands in.
+    pub models: Vec<LinearModel>,
+    /// Its log text: on synthetic data only.
+    pub log: String,
+}
+
+impl Workers {
+    /// Runs a module to its end.
+    ///
+    /// # Errors
+    /// [`WorkerError`]; on real data none of it is for the operator.
+    pub fn run(&self, input: &GuestInput<'_>, switch: &KillSwitch) -> Result<GuestOutput, (WorkerError, String)> {
+        let mut out = GuestOutput::default();
+        match self.converse(input, switch, &mut out) {
+            Ok(()) => Ok(out),
+            Err(error) => Err((error, out.log)),
+        }
+    }
+
+    fn converse(&self, input: &GuestInput<'_>, switch: &KillSwitch, out: &mut GuestOutput) -> Result<(), WorkerError> {
+        let mut worker = self.take(WorkerRole::Guest, switch)?;
+        let request = GuestRequest {
+            world: input.world,
+            columns: input.view.granted().map(|(c, _)| c.clone()).collect(),
+            rows: input.view.rows(),
+            manifest: input.manifest.clone(),
+            seed: input.seed,
+            synthetic: input.synthetic,
+            memory_bytes_max: Limits::STANDARD.guest_memory_bytes_max,
+        };
+        let fds: Vec<BorrowedFd<'_>> =
+            std::iter::once(input.code.as_fd()).chain(input.view.granted().map(|(_, fd)| fd.fd().as_fd())).collect();
+        worker.send(&request, &fds)?;
+        loop {
+            let (reply, fds) = worker.receive()?;
+            match reply {
+                GuestReply::Finished => return Ok(()),
+                GuestReply::Failed(failure) => return Err(failure.into()),
+                other => take(other, fds, input, out)?,
+            }
+        }
+    }
+}
+
+/// Takes one reply that is not the end.
+fn take(reply: GuestReply, fds: Vec<OwnedFd>, input: &GuestInput<'_>, out: &mut GuestOutput) -> Result<(), WorkerError> {
+    let l = &Limits::STANDARD;
+    if !matches!(reply, GuestReply::Derived { .. }) && !fds.is_empty() {
+        return Err(WorkerError::OutOfTurn("no descriptor was due"));
+    }
+    let over = |name, limit: u32, have: usize| LimitExceeded::check(name, limit.into(), have as u64, 1).map_err(GuestFailure::from);
+    match reply {
+        GuestReply::Derived { index } => {
+            let declared = input.manifest.derived.get(usize::from(index)).ok_or(WorkerError::OutOfTurn("a column that was not declared"))?;
+            if out.derived.iter().any(|(d, _)| d.name == declared.name) {
+                return Err(GuestFailure::Derived(declared.name.clone()).into());
+            }
+            // Eight bytes a row, the bitmap and padding: a derived column cannot be larger.
+            let bytes_max = input.view.rows().saturating_mul(9).saturating_add(64 << 10);
+            out.derived.push((declared.clone(), one_sealed(fds, bytes_max)?));
+        }
+        GuestReply::Table(table) => {
+            over("tables_max", l.tables_max, out.tables.len())?;
+            table.validate().map_err(GuestFailure::from)?;
+            out.tables.push(table);
+        }
+        GuestReply::Linear(model) => {
+            over("models_max", l.models_max, out.models.len())?;
+            model.validate().map_err(GuestFailure::from)?;
+            out.models.push(model);
+        }
+        GuestReply::Log(text) if input.synthetic && out.log.len() + text.len() <= l.log_bytes_max as usize => out.log.push_str(&text),
+        GuestReply::Log(_) => return Err(WorkerError::OutOfTurn("log text on real data, or too much of it")),
+        GuestReply::Finished | GuestReply::Failed(_) => {}
+    }
+    Ok(())
+}

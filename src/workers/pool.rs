@@ -1,0 +1,83 @@
+//! Children that wait: started before they are needed, so that a warm job pays no process start.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use protocol::message::WorkerRole;
+
+use super::process::{KillSwitch, Process, WorkerError};
+
+/// Starts workers and keeps a few waiting.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    binary: PathBuf,
+    threads: u16,
+    waiting_max: usize,
+    waiting: Mutex<HashMap<WorkerRole, Vec<Process>>>,
+}
+
+impl Workers {
+    /// Workers are processes of `binary`; engines use `threads` threads; `waiting_max` children of each role that a job needs wait
+    /// for work (0: each is started when it is needed).
+    pub fn new(binary: PathBuf, threads: u16, waiting_max: usize) -> Self {
+        let workers = Self { inner: Arc::new(Inner { binary, threads, waiting_max, waiting: Mutex::default() }) };
+        for role in [WorkerRole::Engine, WorkerRole::Guest] {
+            workers.refill(role);
+        }
+        workers
+    }
+
+    /// Threads of an engine.
+    pub fn threads(&self) -> u16 {
+        self.inner.threads
+    }
+
+    /// A worker in `role`, its conversation begun under `switch`.
+    pub(super) fn take(&self, role: WorkerRole, switch: &KillSwitch) -> Result<Process, WorkerError> {
+        let mut process = loop {
+            match self.pop(role) {
+                Some(waiting) if waiting.is_alive() => break waiting,
+                Some(_) => {}
+                None => break Process::spawn(&self.inner.binary, role, self.inner.threads)?,
+            }
+        };
+        process.begin(switch);
+        if matches!(role, WorkerRole::Engine | WorkerRole::Guest) {
+            self.refill(role);
+        }
+        Ok(process)
+    }
+
+    fn pop(&self, role: WorkerRole) -> Option<Process> {
+        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&role).and_then(Vec::pop)
+    }
+
+    /// Starts children until enough wait, on a thread of its own: nobody waits for it.
+    fn refill(&self, role: WorkerRole) {
+        let inner = Arc::clone(&self.inner);
+        let refill = move || {
+            loop {
+                let count = inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&role).map_or(0, Vec::len);
+                if count >= inner.waiting_max {
+                    return;
+                }
+                match Process::spawn(&inner.binary, role, inner.threads) {
+                    Ok(process) => inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(role).or_default().push(process),
+                    Err(error) => {
+                        tracing::error!(%error, role = role.word(), "a waiting worker could not be started");
+                        return;
+                    }
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("worker-refill".into()).spawn(refill) {
+            tracing::error!(%error, "the refill thread could not be started");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One child process: its socket, its deadline, its end.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::frame::{Channel, FrameError};
+use protocol::limits::Limits;
+use protocol::memfd::{MemfdError, SealedFd};
+use protocol::message::{EngineFailure, GuestFailure, WorkerRole};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Why a conversation with a worker brought no result. For the log and for checkers, never for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The process could not be started.
+    #[error("a worker could not be started: {0}")]
+    Spawn(std::io::Error),
+    /// What came back is not of the protocol, or nothing came in time.
+    #[error("worker conversation: {0}")]
+    Frame(#[from] FrameError),
+    /// Shared memory that is not what it has to be.
+    #[error("worker memory: {0}")]
+    Memory(#[from] MemfdError),
+    /// A reply that does not belong here (wrong kind, wrong count, wrong shape).
+    #[error("a worker answered out of turn: {0}")]
+    OutOfTurn(&'static str),
+    /// Stopped by a cancellation, a revocation or a freeze.
+    #[error("stopped")]
+    Cancelled,
+    /// The engine gave up.
+    #[error("engine: {0}")]
+    Engine(#[from] EngineFailure),
+    /// The module did not return.
+    #[error("guest: {0}")]
+    Guest(#[from] GuestFailure),
+}
+
+/// Stops every worker of a job, now and from then on.
+#[derive(Debug, Clone, Default)]
+pub struct KillSwitch {
+    inner: Arc<Mutex<Switch>>,
+}
+
+#[derive(Debug, Default)]
+struct Switch {
+    thrown: bool,
+    children: Vec<Arc<Mutex<Child>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KillSwitch {
+    /// Kills every registered child and every one registered later.
+    pub fn throw(&self) {
+        let mut switch = lock(&self.inner);
+        switch.thrown = true;
+        for child in switch.children.drain(..) {
+            kill(&child);
+        }
+    }
+    /// Whether it was thrown.
+    pub fn is_thrown(&self) -> bool {
+        lock(&self.inner).thrown
+    }
+    fn register(&self, child: &Arc<Mutex<Child>>) {
+        let mut switch = lock(&self.inner);
+        if switch.thrown {
+            kill(child);
+        } else {
+            switch.children.push(Arc::clone(child));
+        }
+    }
+    fn forget(&self, child: &Arc<Mutex<Child>>) {
+        lock(&self.inner).children.retain(|c| !Arc::ptr_eq(c, child));
+    }
+}
+
+fn kill(child: &Mutex<Child>) {
+    // A child that is gone already is what was wanted.
+    let _ = lock(child).kill();
+}
+
+/// A child that waits for its one conversation. Killed and reaped when dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Arc<Mutex<Child>>,
+    channel: Channel,
+    switch: Option<KillSwitch>,
+}
+
+impl Process {
+    /// Starts `binary` in `role` with an empty environment; its only open descriptors are the socket and `/dev/null`.
+    pub(super) fn spawn(binary: &std::path::Path, role: WorkerRole, threads: u16) -> Result<Self, WorkerError> {
+        let (channel, theirs) = Channel::pair().map_err(WorkerError::Spawn)?;
+        let child = Command::new(binary)
+            .arg(role.word())
+            .env_clear()
+            // polars reads its thread count once, from here; nothing else is in the environment.
+            .env("POLARS_MAX_THREADS", threads.to_string())
+            .current_dir("/")
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(WorkerError::Spawn)?;
+        Ok(Self { child: Arc::new(Mutex::new(child)), channel, switch: None })
+    }
+
+    /// Whether it still waits.
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(lock(&self.child).try_wait(), Ok(None))
+    }
+
+    /// Begins the conversation: from here on the deadline runs and `switch` may end it.
+    pub(super) fn begin(&mut self, switch: &KillSwitch) {
+        switch.register(&self.child);
+        self.switch = Some(switch.clone());
+        self.extend();
+    }
+
+    /// Restarts the wall clock of this worker.
+    pub(super) fn extend(&mut self) {
+        self.channel.set_deadline(Some(Instant::now() + Duration::from_millis(Limits::STANDARD.wall_ms_max)));
+    }
+
+    pub(super) fn send(&mut self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), WorkerError> {
+        self.channel.send(message, descriptors).map_err(|e| self.explain(e))
+    }
+
+    pub(super) fn receive<T: DeserializeOwned>(&mut self) -> Result<(T, Vec<OwnedFd>), WorkerError> {
+        self.channel.receive().map_err(|e| self.explain(e))
+    }
+
+    fn explain(&self, e: FrameError) -> WorkerError {
+        if self.switch.as_ref().is_some_and(KillSwitch::is_thrown) { WorkerError::Cancelled } else { WorkerError::Frame(e) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(switch) = &self.switch {
+            switch.forget(&self.child);
+        }
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Exactly one descriptor, sealed and within the column limit.
+pub(super) fn one_sealed(fds: Vec<OwnedFd>, bytes_max: u64) -> Result<SealedFd, WorkerError> {
+    let mut fds = fds.into_iter();
+    match (fds.next(), fds.next()) {
+        (Some(fd), None) => Ok(SealedFd::verify(fd, bytes_max)?),
+        _ => Err(WorkerError::OutOfTurn("one descriptor was due")),
+    }
+}
