@@ -112,7 +112,7 @@ impl FromStr for Name {
 textual!(Name, "credit");
 
 /// `prefix` and 16 random base32 characters.
-fn random_name(prefix: &str) -> Result<Name, IdError> {
+pub(crate) fn random_name(prefix: &str) -> Result<Name, IdError> {
     let mut bytes = [0u8; RANDOM_CHARS];
     SystemRandom::new().fill(&mut bytes).map_err(|_| IdError::NoRandom)?;
     // Five bits of each byte, so every character is equally likely.

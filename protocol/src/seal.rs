@@ -136,16 +136,11 @@ fn hkdf(secret: &[u8], salt: &[u8], info: &[&[u8]], out: &mut [u8; KEY_BYTES]) {
     }
 }
 
-/// The context of a column segment: both who seals and who opens build it from names.
+/// The context of a column segment: who seals builds it from names, who opens is told it.
 ///
-/// Fields are preceded by their length, so that no two triples give the same bytes.
-pub fn segment_context(dataset: &str, version: u32, column: &str) -> Vec<u8> {
-    let mut context = b"segment\0".to_vec();
-    for field in [dataset.as_bytes(), &version.to_le_bytes(), column.as_bytes()] {
-        context.extend_from_slice(&(field.len() as u64).to_le_bytes());
-        context.extend_from_slice(field);
-    }
-    context
+/// The dataset's length stands before it, so that no two triples give the same text.
+pub fn segment_context(dataset: &str, version: u32, column: &str) -> String {
+    format!("segment/{}:{dataset}/{version}/{column}", dataset.len())
 }
 
 fn chunk_count(plaintext_bytes: u64) -> u64 {
