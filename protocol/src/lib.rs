@@ -16,12 +16,16 @@
 //! | [`manifest`] | what a module declares about itself |
 //! | [`message`] | one enum a direction and role |
 //! | [`seal`] | segments encrypted in chunks |
+//! | [`linkage`] | identifiers: canonical spelling and check digits |
+//! | [`canonical`] | canonical JSON for digests |
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods))]
 
+pub mod canonical;
 pub mod column;
 pub mod frame;
 pub mod limits;
+pub mod linkage;
 pub mod manifest;
 pub mod memfd;
 pub mod message;
