@@ -17,6 +17,7 @@
 //! | [`message`] | one enum a direction and role |
 //! | [`seal`] | segments encrypted in chunks |
 //! | [`linkage`] | identifiers: canonical spelling and check digits |
+//! | [`value`] | decimals, dates and hours to stored integers |
 //! | [`canonical`] | canonical JSON for digests |
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods))]
@@ -34,3 +35,4 @@ pub mod plan;
 pub mod schema;
 pub mod seal;
 pub mod table;
+pub mod value;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::schema::LinkageKey;
+use crate::value::days_of_month;
 
 /// First characters of civil plates: the short names of the divisions of GB/T 2260.
 const PLATE_DIVISIONS: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
@@ -37,7 +38,7 @@ fn is_resident_id(id: &[u8]) -> bool {
     if body.len() != 17 || !body.iter().all(u8::is_ascii_digit) || body.first() == Some(&b'0') {
         return false;
     }
-    let number = |from: usize, to: usize| body.get(from..to).unwrap_or(&[]).iter().fold(0u32, |n, b| n * 10 + u32::from(b - b'0'));
+    let number = |from: usize, to: usize| body.get(from..to).unwrap_or(&[]).iter().fold(0i64, |n, b| n * 10 + i64::from(b - b'0'));
     let (year, month, day) = (number(6, 10), number(10, 12), number(12, 14));
     // MOD 11-2, recursive form: the check character makes the whole congruent to 1.
     let product = body.iter().fold(0u32, |p, b| (p + u32::from(b - b'0')) * 2 % 11);
@@ -46,17 +47,7 @@ fn is_resident_id(id: &[u8]) -> bool {
         b'0'..=b'9' => u32::from(check - b'0'),
         _ => return false,
     };
-    (product + value) % 11 == 1 && year >= 1800 && (1..=days_of(year, month)).contains(&day)
-}
-
-fn days_of(year: u32, month: u32) -> u32 {
-    match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => 0,
-    }
+    (product + value) % 11 == 1 && year >= 1800 && (1..=days_of_month(year, month)).contains(&day)
 }
 
 /// GB 32100-2015: 17 characters weighted by 3^i modulo 31, then the character that makes the sum zero.
