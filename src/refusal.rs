@@ -41,10 +41,10 @@ impl Refused {
         self.threshold = Some(text.into());
         self
     }
-    /// Adds the name, given by the caller itself, that the refusal is about. Cut to 120 characters, controls removed.
+    /// Adds the name, given by the caller itself, that the refusal is about. Cut to 400 characters, controls removed.
     #[must_use]
     pub fn subject(mut self, name: &str) -> Self {
-        self.subject = Some(name.chars().filter(|c| !c.is_control()).take(120).collect());
+        self.subject = Some(name.chars().filter(|c| !c.is_control()).take(400).collect());
         self
     }
     /// The rule.

@@ -1,1 +1,14 @@
-//! catalog
+//! What data there is and how it may be fused.
+//!
+//! [`CatalogueEntry`] is a provider's declaration; [`FusionPlan`] names members, keys and granted columns; resolving a plan over
+//! the catalogue gives the engine's plan or the rule that forbids it. Nothing here reads a row.
+
+mod document;
+mod entry;
+mod plan;
+mod resolve;
+
+pub use document::{ColumnDocument, EntryDocument, OriginWord, TypeWord};
+pub use entry::{Access, AccessClass, CatalogueEntry, ColumnEntry, DataOrigin, PublicKind, SecurityLevel, UpdateFrequency};
+pub use plan::{Constant, FilterDocument, FusionPlan, JoinDocument, MemberDocument, OutputDocument, TransformDocument};
+pub use resolve::{MEMBERS_MAX, MemberInput, PinnedVersion, Provenance, ResolvedMember, ResolvedPlan, RunContext};
