@@ -113,6 +113,10 @@ rules! {
     AGREEMENT_DOOR = "agreement.door" ["C19", "Q35"] "the agreement does not open this door" | "协议未约定此种输出形式" => "ask for a kind of output that was agreed" | "请选择已约定的输出形式";
     AGREEMENT_COLUMN = "agreement.column" ["X27", "S14", "H13"] "a column was not granted" | "字段未获授权" => "leave the column out or apply for it" | "请移除该字段或另行申请";
     AGREEMENT_PLAN = "agreement.plan" ["C19"] "the plan is not the one agreed" | "融合方案与协议不一致" => "submit the agreed plan or amend the agreement" | "请提交约定方案或变更协议";
+    AGREEMENT_BUDGET = "agreement.budget" ["C19"] "the agreement's number of jobs is used up" | "协议约定的任务次数已用尽" => "amend the agreement" | "请变更协议";
+    AGREEMENT_OPERATOR = "agreement.operator" ["X20", "C34", "C35", "Q47"] "the agreement is another operator's and cannot be passed on" | "协议属其他运营主体，不得转委托" => "conclude an agreement of your own" | "请以本单位名义签订协议";
+    POLICY_MISSING = "policy.missing" ["X30", "Q41"] "no release policy is set, so nothing may leave" | "未设置出域策略，不得出域" => "ask the data authority to set one" | "请联系数据主管部门设置策略";
+    POLICY_WEAKER = "policy.weaker" ["X14", "X30"] "a provider may only tighten the release policy" | "数源部门仅可收紧出域策略" => "leave every field at least as strict as the floor" | "请使各项不低于最低策略";
     DATASET_INCOMPLETE = "dataset.incomplete" ["X16", "S10", "Q9"] "the catalogue entry lacks an element" | "目录条目要素不完整" => "add every element named" | "请补充所列要素";
     DATASET_INVALID = "dataset.invalid" ["X16", "S10", "Q9"] "the catalogue entry is not of the documented form" | "目录条目不符合格式" => "mend the element named" | "请修正所列要素";
     DATASET_LEGAL_BASIS = "dataset.legal_basis" ["X26", "S13", "C15"] "a class of `none` needs its legal basis" | "不予共享或开放须注明法律依据" => "state the legal basis" | "请注明法律依据";

@@ -1,0 +1,403 @@
+//! Release policies: how strictly outputs are judged. The authority sets a floor, each provider may tighten it for its own data,
+//! and to a job applies the strictest of all (X14, X30). Every threshold is a policy setting, none a legal value.
+//!
+//! Policies form a lattice: [`ReleasePolicy::strictest`] takes the stricter of each field. Two fields are coarser the larger they
+//! are, but only along a chain where each value divides the next, so that the coarser one reveals nothing the finer one hides.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
+
+use super::authz::Permit;
+use super::{PolicyError, actions};
+use crate::clock::Timestamp;
+use crate::id::OrgId;
+use crate::refusal::{self, Refused};
+use crate::store::{Migration, StoreError, Tx};
+
+/// Table of the floor (scope '') and of each organisation's own policy.
+pub const MIGRATION: Migration = Migration {
+    name: "release-policy-1",
+    sql: "
+CREATE TABLE release_policy (
+    scope  TEXT NOT NULL PRIMARY KEY,
+    policy TEXT NOT NULL,
+    set_by TEXT NOT NULL,
+    set_at INTEGER NOT NULL
+) STRICT;
+",
+};
+
+/// Bases to which counts may be rounded; each divides the next.
+const ROUNDING_BASES: [u32; 7] = [1, 5, 10, 50, 100, 500, 1000];
+/// Quanta of times shown, in seconds; each divides the next.
+const TIME_QUANTA: [u32; 6] = [60, 300, 900, 3600, 21_600, 86_400];
+
+/// What a release must satisfy. Read from TOML; every field must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleasePolicy {
+    /// Times shown to the operator are rounded down to this: 60, 300, 900, 3600, 21600 or 86400 s.
+    pub time_quantum_seconds: u32,
+    /// Jobs on real data that an operator may submit in a day.
+    pub jobs_per_day_max: u32,
+    /// Which doors are open.
+    pub doors: Doors,
+    /// Tables.
+    pub table: TableRules,
+    /// Linear models.
+    pub model: ModelRules,
+}
+
+/// Which doors are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doors {
+    /// Host-computed tables.
+    pub table: bool,
+    /// Typed models, always held.
+    pub artefact: bool,
+    /// Noised sums within a budget.
+    pub private: bool,
+    /// One answer about one subject.
+    pub verification: bool,
+}
+
+/// Rules for tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableRules {
+    /// Whether a table that passes is released without a checker.
+    pub automatic: bool,
+    /// Least number of privacy units behind a cell, those counted only that have a row in data the operator does not own.
+    pub min_frequency: u32,
+    /// Dominance with n = 1: a cell is hidden where the largest unit holds more than this share of its total.
+    pub largest_permille_max: u16,
+    /// Dominance with n = 2: the same for the two largest together.
+    pub largest_two_permille_max: u16,
+    /// p% rule: a cell is hidden where the total without the two largest is less than this share of the largest.
+    pub p_permille: u16,
+    /// Cells without rows, and cells in which every value is the column's bound.
+    pub zero_cells: ZeroCells,
+    /// Counts of rows and units are rounded to a multiple of this: 1 (exact), 5, 10, 50, 100, 500 or 1000.
+    pub rounding_base: u32,
+    /// Cells of one table, hidden ones included.
+    pub cells_max: u64,
+}
+
+/// What becomes of zero cells and full cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZeroCells {
+    /// Shown.
+    Show,
+    /// Hidden: that nobody, or everybody, has a property tells of each.
+    Suppress,
+}
+
+/// Rules for linear models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRules {
+    /// Least number of privacy units behind a model.
+    pub units_min: u64,
+    /// Coefficients, the intercept not counted.
+    pub coefficients_max: u32,
+    /// Significant decimal digits of each (1 to 9).
+    pub significant_digits: u8,
+}
+
+/// Why a policy text is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the release policy is not valid; correct what is named: {0}")]
+pub struct ReleasePolicyError(String);
+
+impl ReleasePolicy {
+    /// Parses TOML.
+    ///
+    /// # Errors
+    /// The field that is missing, unknown or out of range.
+    pub fn parse(text: &str) -> Result<Self, ReleasePolicyError> {
+        let policy: Self = toml::from_str(text).map_err(|e| ReleasePolicyError(e.message().to_owned()))?;
+        policy.validate().map(|()| policy)
+    }
+
+    fn validate(&self) -> Result<(), ReleasePolicyError> {
+        let (t, m) = (&self.table, &self.model);
+        for (sound, what) in [
+            (TIME_QUANTA.contains(&self.time_quantum_seconds), "time_quantum_seconds is one of 60, 300, 900, 3600, 21600, 86400"),
+            (t.min_frequency >= 3, "table.min_frequency is at least 3: below, the members of a cell know each other's values"),
+            (
+                t.largest_permille_max <= 1000 && t.largest_two_permille_max <= 1000,
+                "table.largest_permille_max and largest_two_permille_max are at most 1000",
+            ),
+            (t.p_permille <= 1000, "table.p_permille is at most 1000"),
+            (ROUNDING_BASES.contains(&t.rounding_base), "table.rounding_base is one of 1, 5, 10, 50, 100, 500, 1000"),
+            (t.cells_max >= 1, "table.cells_max is at least 1"),
+            (m.units_min >= 3, "model.units_min is at least 3"),
+            ((1..=9).contains(&m.significant_digits), "model.significant_digits is 1 to 9"),
+        ] {
+            if !sound {
+                return Err(ReleasePolicyError(what.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The stricter of both in every field.
+    #[must_use]
+    pub fn strictest(&self, other: &Self) -> Self {
+        let (a, b) = (&self.table, &other.table);
+        Self {
+            time_quantum_seconds: self.time_quantum_seconds.max(other.time_quantum_seconds),
+            jobs_per_day_max: self.jobs_per_day_max.min(other.jobs_per_day_max),
+            doors: Doors {
+                table: self.doors.table && other.doors.table,
+                artefact: self.doors.artefact && other.doors.artefact,
+                private: self.doors.private && other.doors.private,
+                verification: self.doors.verification && other.doors.verification,
+            },
+            table: TableRules {
+                automatic: a.automatic && b.automatic,
+                min_frequency: a.min_frequency.max(b.min_frequency),
+                largest_permille_max: a.largest_permille_max.min(b.largest_permille_max),
+                largest_two_permille_max: a.largest_two_permille_max.min(b.largest_two_permille_max),
+                p_permille: a.p_permille.max(b.p_permille),
+                zero_cells: a.zero_cells.max(b.zero_cells),
+                rounding_base: a.rounding_base.max(b.rounding_base),
+                cells_max: a.cells_max.min(b.cells_max),
+            },
+            model: ModelRules {
+                units_min: self.model.units_min.max(other.model.units_min),
+                coefficients_max: self.model.coefficients_max.min(other.model.coefficients_max),
+                significant_digits: self.model.significant_digits.min(other.model.significant_digits),
+            },
+        }
+    }
+
+    /// Whether no field is weaker than in `other`.
+    pub fn at_least_as_strict_as(&self, other: &Self) -> bool {
+        &self.strictest(other) == self
+    }
+
+    fn to_json(&self) -> Result<String, PolicyError> {
+        serde_json::to_string(self).map_err(|_| StoreError::Malformed("a release policy").into())
+    }
+
+    fn from_json(text: &str) -> Result<Self, PolicyError> {
+        let policy: Self = serde_json::from_str(text).map_err(|_| StoreError::Malformed("a release policy"))?;
+        policy.validate().map_err(|_| StoreError::Malformed("a release policy"))?;
+        Ok(policy)
+    }
+}
+
+/// The strictest of all policies that apply to a job: the floor and those of every owner of an input. Made here only.
+///
+/// ```compile_fail,E0451
+/// fn forge(policy: fusebox::policy::ReleasePolicy) -> fusebox::policy::ActivePolicy {
+///     fusebox::policy::ActivePolicy { policy }
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActivePolicy {
+    policy: ReleasePolicy,
+}
+
+impl ActivePolicy {
+    fn of<'a>(floor: &ReleasePolicy, owners: impl IntoIterator<Item = &'a ReleasePolicy>) -> Self {
+        Self { policy: owners.into_iter().fold(floor.clone(), |strictest, own| strictest.strictest(own)) }
+    }
+    /// The rules.
+    pub fn rules(&self) -> &ReleasePolicy {
+        &self.policy
+    }
+    /// SHA-256 of the rules, `sha256:` and 64 hexadecimal digits. A policy is public, so its digest may be.
+    pub fn digest(&self) -> Result<String, PolicyError> {
+        self.policy.to_json().map(|json| sha256_text(json.as_bytes()))
+    }
+    /// A policy that no store stands behind.
+    #[cfg(test)]
+    pub fn for_tests(policy: ReleasePolicy) -> Self {
+        Self { policy }
+    }
+}
+
+/// SHA-256, `sha256:` and 64 hexadecimal digits.
+pub(crate) fn sha256_text(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().fold("sha256:".to_owned(), |text, b| format!("{text}{b:02x}"))
+}
+
+/// Sets the platform's floor.
+pub fn set_floor(tx: &Tx<'_>, permit: Permit<actions::PolicyFloorSet>, policy: &ReleasePolicy, now: Timestamp) -> Result<(), PolicyError> {
+    if permit.resource().org.is_some() {
+        return Err(Refused::new(&refusal::FORBIDDEN).into());
+    }
+    set(tx, "", policy, permit.caller().principal().id.as_str(), now)
+}
+
+/// Sets the policy for data of the permitted organisation.
+///
+/// # Errors
+/// `policy.weaker` where a field is weaker than the floor's, `policy.missing` without a floor.
+pub fn tighten(tx: &Tx<'_>, permit: Permit<actions::PolicyTighten>, policy: &ReleasePolicy, now: Timestamp) -> Result<(), PolicyError> {
+    let org = permit.resource().org.as_ref().ok_or(Refused::new(&refusal::FORBIDDEN))?;
+    let floor = stored(tx, "")?.ok_or(Refused::new(&refusal::POLICY_MISSING))?;
+    if !policy.at_least_as_strict_as(&floor) {
+        return Err(Refused::new(&refusal::POLICY_WEAKER).into());
+    }
+    set(tx, org.as_str(), policy, permit.caller().principal().id.as_str(), now)
+}
+
+fn set(tx: &Tx<'_>, scope: &str, policy: &ReleasePolicy, by: &str, now: Timestamp) -> Result<(), PolicyError> {
+    if policy.validate().is_err() {
+        return Err(Refused::new(&refusal::MALFORMED).into());
+    }
+    tx.execute("INSERT OR REPLACE INTO release_policy VALUES (?1, ?2, ?3, ?4)", (scope, policy.to_json()?, by, now))?;
+    Ok(())
+}
+
+/// The policy for a job with data of `owners`.
+///
+/// # Errors
+/// `policy.missing` where the authority has set no floor: nothing is released then.
+pub fn active(connection: &Connection, owners: &BTreeSet<OrgId>) -> Result<ActivePolicy, PolicyError> {
+    let floor = stored(connection, "")?.ok_or(Refused::new(&refusal::POLICY_MISSING))?;
+    let own = owners.iter().filter_map(|o| stored(connection, o.as_str()).transpose()).collect::<Result<Vec<_>, _>>()?;
+    Ok(ActivePolicy::of(&floor, &own))
+}
+
+/// The floor, where it is set.
+pub fn floor(connection: &Connection) -> Result<Option<ReleasePolicy>, PolicyError> {
+    stored(connection, "")
+}
+
+fn stored(connection: &Connection, scope: &str) -> Result<Option<ReleasePolicy>, PolicyError> {
+    let mut statement = connection.prepare_cached("SELECT policy FROM release_policy WHERE scope = ?1")?;
+    let text = statement.query_row([scope], |row| row.get::<_, String>(0)).optional()?;
+    text.map(|t| ReleasePolicy::from_json(&t)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STANDARD: &str = include_str!("../../policies/release/standard.toml");
+
+    prop_compose! {
+        pub fn any_policy()(
+            quantum in prop::sample::select(&TIME_QUANTA[..]), jobs in 0..9u32, doors in prop::array::uniform4(any::<bool>()),
+            automatic in any::<bool>(), k in 3..20u32, one in 0..=1000u16, two in 0..=1000u16, p in 0..=1000u16,
+            show in any::<bool>(), base in prop::sample::select(&ROUNDING_BASES[..]), cells in 1..9u64,
+            units in 3..900u64, coefficients in 0..40u32, digits in 1..=9u8,
+        ) -> ReleasePolicy {
+            ReleasePolicy {
+                time_quantum_seconds: quantum,
+                jobs_per_day_max: jobs,
+                doors: Doors { table: doors[0], artefact: doors[1], private: doors[2], verification: doors[3] },
+                table: TableRules {
+                    automatic, min_frequency: k, largest_permille_max: one, largest_two_permille_max: two, p_permille: p,
+                    zero_cells: if show { ZeroCells::Show } else { ZeroCells::Suppress }, rounding_base: base, cells_max: cells,
+                },
+                model: ModelRules { units_min: units, coefficients_max: coefficients, significant_digits: digits },
+            }
+        }
+    }
+
+    /// Written apart from `strictest`: whether anything that `a` refuses or coarsens, `s` does too.
+    fn never_weaker(s: &ReleasePolicy, a: &ReleasePolicy) -> bool {
+        let opened = |s: bool, a: bool| !s || a;
+        s.time_quantum_seconds % a.time_quantum_seconds == 0
+            && s.jobs_per_day_max <= a.jobs_per_day_max
+            && opened(s.doors.table, a.doors.table)
+            && opened(s.doors.artefact, a.doors.artefact)
+            && opened(s.doors.private, a.doors.private)
+            && opened(s.doors.verification, a.doors.verification)
+            && opened(s.table.automatic, a.table.automatic)
+            && s.table.min_frequency >= a.table.min_frequency
+            && s.table.largest_permille_max <= a.table.largest_permille_max
+            && s.table.largest_two_permille_max <= a.table.largest_two_permille_max
+            && s.table.p_permille >= a.table.p_permille
+            && (s.table.zero_cells == ZeroCells::Suppress || a.table.zero_cells == ZeroCells::Show)
+            && s.table.rounding_base % a.table.rounding_base == 0
+            && s.table.cells_max <= a.table.cells_max
+            && s.model.units_min >= a.model.units_min
+            && s.model.coefficients_max <= a.model.coefficients_max
+            && s.model.significant_digits <= a.model.significant_digits
+    }
+
+    proptest! {
+        #[test]
+        fn strictest_is_a_meet(a in any_policy(), b in any_policy(), c in any_policy()) {
+            prop_assert_eq!(a.strictest(&b), b.strictest(&a));
+            prop_assert_eq!(a.strictest(&b).strictest(&c), a.strictest(&b.strictest(&c)));
+            prop_assert_eq!(&a.strictest(&a), &a);
+            let s = ActivePolicy::of(&a, [&b, &c]).policy;
+            prop_assert!(s.validate().is_ok());
+            for member in [&a, &b, &c] {
+                prop_assert!(never_weaker(&s, member) && s.at_least_as_strict_as(member));
+            }
+            // And no stricter than it must be: what is as strict as every member is as strict as the meet.
+            if never_weaker(&c, &a) && never_weaker(&c, &b) {
+                prop_assert!(never_weaker(&c, &a.strictest(&b)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_policy_with_a_field_missing_unknown_or_out_of_range_is_none() {
+        let standard = ReleasePolicy::parse(STANDARD).unwrap();
+        assert_eq!((standard.table.min_frequency, standard.model.coefficients_max), (10, 32));
+        let lines: Vec<_> = STANDARD.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).collect();
+        assert_eq!(lines.len(), 17);
+        for line in lines {
+            assert!(ReleasePolicy::parse(&STANDARD.replace(line, "")).is_err(), "{line}");
+        }
+        assert!(ReleasePolicy::parse(&STANDARD.replace("automatic = true", "automatic = true\nalways = true")).is_err());
+        for (good, bad) in
+            [("rounding_base = 1", "rounding_base = 3"), ("min_frequency = 10", "min_frequency = 2"), ("= 900\n", "= 1001\n")]
+        {
+            let text = STANDARD.replacen(good, bad, 1);
+            assert!(text != STANDARD && ReleasePolicy::parse(&text).is_err(), "{bad}");
+        }
+        assert!(ReleasePolicy::parse("").is_err());
+    }
+
+    #[test]
+    fn without_a_floor_nothing_applies_and_providers_only_tighten() {
+        use super::super::{Authz, Caller, MIGRATIONS, Role, resource::PolicyScope};
+        let temp = crate::store::testing::TempDir::create();
+        let db = crate::store::Db::open(&temp.roots(), MIGRATIONS, 1).unwrap();
+        let authz = Authz::new().unwrap();
+        let (tax, bank): (OrgId, OrgId) = ("tax".parse().unwrap(), "bank".parse().unwrap());
+        let owners = BTreeSet::from([tax.clone(), bank]);
+        let rule = |e: PolicyError| match e {
+            PolicyError::Refused(r) => r.rule().id,
+            PolicyError::Store(e) => panic!("{}", e.log_text()),
+        };
+        let now = Timestamp::from_unix_s(0);
+        assert_eq!(rule(db.read_blocking(|c| active(c, &owners)).unwrap_err()), "policy.missing");
+
+        let standard = ReleasePolicy::parse(STANDARD).unwrap();
+        let authority = Caller::for_tests("ada", "city", Role::Authority);
+        let provider = Caller::for_tests("tao", "tax", Role::Provider);
+        let (permit, floor_policy) = (authz.authorize(&authority, PolicyScope { org: None }).unwrap(), standard.clone());
+        db.write_blocking(move |tx| set_floor(tx, permit, &floor_policy, now)).unwrap();
+        assert_eq!(db.read_blocking(|c| active(c, &owners)).unwrap().rules(), &standard);
+
+        let mut weaker = standard.clone();
+        weaker.table.min_frequency -= 1;
+        let mut stricter = standard.clone();
+        stricter.table.min_frequency += 5;
+        for (policy, told) in [(weaker, Some("policy.weaker")), (stricter, None)] {
+            let permit = authz.authorize(&provider, PolicyScope { org: Some(tax.clone()) }).unwrap();
+            let result = db.write_blocking(move |tx| tighten(tx, permit, &policy, now));
+            assert_eq!(result.err().map(rule), told);
+        }
+        assert_eq!(db.read_blocking(|c| active(c, &owners)).unwrap().rules().table.min_frequency, 15);
+        assert_eq!(db.read_blocking(|c| active(c, &BTreeSet::new())).unwrap().rules(), &standard);
+    }
+}
