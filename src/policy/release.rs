@@ -212,9 +212,9 @@ impl ActivePolicy {
     pub fn rules(&self) -> &ReleasePolicy {
         &self.policy
     }
-    /// SHA-256 of the rules, `sha256:` and 64 hexadecimal digits. A policy is public, so its digest may be.
-    pub fn digest(&self) -> Result<String, PolicyError> {
-        self.policy.to_json().map(|json| sha256_text(json.as_bytes()))
+    /// SHA-256 of the rules' canonical JSON. A policy is public, so its digest may be.
+    pub fn digest(&self) -> [u8; 32] {
+        digest_of(&self.policy)
     }
     /// A policy that no store stands behind.
     #[cfg(test)]
@@ -223,10 +223,11 @@ impl ActivePolicy {
     }
 }
 
-/// SHA-256, `sha256:` and 64 hexadecimal digits.
-pub(crate) fn sha256_text(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().fold("sha256:".to_owned(), |text, b| format!("{text}{b:02x}"))
+/// SHA-256 of a document's canonical JSON. For types of texts, integers and flags, which always have one.
+pub(crate) fn digest_of(document: &impl Serialize) -> [u8; 32] {
+    let bytes = protocol::canonical::to_canonical_json(document).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    digest.as_ref().try_into().unwrap_or_default()
 }
 
 /// Sets the platform's floor.
