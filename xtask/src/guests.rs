@@ -91,7 +91,8 @@ fn crates(at: &Path, pattern: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Paths of this machine are mapped to short names, so that a module is the same bytes wherever the checkout lies.
+/// Paths of this machine are mapped to short names, so that no module holds one. (The same checkout gives the same bytes; another
+/// folder does not: cargo hashes the path of `guest-sdk` into symbol names.)
 fn configure(cargo: &mut Command, tree: &Path, workspace: &Path, target_dir: &Path) {
     let mut flags = vec!["-Ctarget-feature=+simd128".to_owned(), format!("--remap-path-prefix={}=fusebox", tree.display())];
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
