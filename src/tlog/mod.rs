@@ -1,1 +1,32 @@
-//! tlog
+//! The release log: an append-only Merkle tree that anyone with the public key can check offline.
+//!
+//! | file | source |
+//! |---|---|
+//! | [`leaf`] | our leaf: a fixed-size public header and a salted commitment (56 bytes) |
+//! | [`merkle`] | RFC 6962 §2.1 hashes and trees; RFC 9162 §2.1.3–2.1.4 proofs |
+//! | [`note`] | <https://c2sp.org/signed-note>, Ed25519 only |
+//! | [`checkpoint`] | <https://c2sp.org/tlog-checkpoint> |
+//! | [`tile`] | <https://c2sp.org/tlog-tiles> |
+//! | [`verify`], [`report`] | offline verification of a tlog-tiles directory, and what it says |
+//! | [`dir`] | reading and writing such a directory through cap-std |
+//!
+//! All but [`dir`] is pure: no files, no clock, no randomness. To append: make a [`Leaf`], store its bytes and the nodes that
+//! [`Tree::append`] returns, sign a [`Checkpoint`] over [`Tree::root`], and write the tiles of [`tile::changed`].
+
+pub mod checkpoint;
+pub mod dir;
+pub mod leaf;
+pub mod merkle;
+pub mod note;
+pub mod report;
+pub mod tile;
+pub mod verify;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use dir::LogDir;
+pub use leaf::{LEAF_BYTES, Leaf, LeafError, LeafKind};
+pub use merkle::{Hash, Tree};
+pub use note::{Signer, Verifier};
+pub use report::{Cause, Fault, Remembered, Report};
+pub use tile::Tile;
+pub use verify::{Source, verify};
