@@ -132,6 +132,8 @@ struct Walk<'a> {
     rows: Vec<Row>,
     time_s: u64,
     difference: Option<Difference>,
+    /// Counts only where the hashes agree: else an altered leaf would be found at its innocent neighbour.
+    misplaced: Option<Fault>,
     remembered_size: Option<u64>,
     remembered_root: Option<Hash>,
 }
@@ -140,7 +142,7 @@ impl<'a> Walk<'a> {
     fn new(source: &'a dyn Source, held: &'a Held, remembered_size: Option<u64>) -> Self {
         let tree = Tree::new();
         let remembered_root = (remembered_size == Some(0)).then(|| tree.root());
-        Self { source, held, tree, rows: Vec::new(), time_s: 0, difference: None, remembered_size, remembered_root }
+        Self { source, held, tree, rows: Vec::new(), time_s: 0, difference: None, misplaced: None, remembered_size, remembered_root }
     }
 
     /// One bundle, and the tiles that its entries complete.
@@ -153,7 +155,10 @@ impl<'a> Walk<'a> {
         let entries = parse_bundle(&bytes).filter(|entries| entries.len() == usize::from(tile.width()));
         for entry in entries.ok_or_else(|| fault(&path, Cause::Form))? {
             let leaf = Some(self.tree.size());
-            self.leaf(entry).map_err(|cause| Fault { file: Some(path.clone()), leaf, cause })?;
+            let blame = |cause| Fault { file: Some(path.clone()), leaf, cause };
+            if let Some(cause) = self.leaf(entry).map_err(blame)? {
+                self.misplaced.get_or_insert_with(|| blame(cause));
+            }
         }
         self.compare(0)?;
         self.older(tile, &bytes)?;
@@ -165,14 +170,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn leaf(&mut self, entry: &[u8; LEAF_BYTES]) -> Result<(), Cause> {
+    /// Adds a leaf. `Some` if its number or its time does not follow from the one before.
+    fn leaf(&mut self, entry: &[u8; LEAF_BYTES]) -> Result<Option<Cause>, Cause> {
         let leaf = Leaf::parse(entry).map_err(Cause::Leaf)?;
-        if leaf.number != self.tree.size() {
-            return Err(Cause::Number);
-        }
-        if leaf.time_s < self.time_s {
-            return Err(Cause::Time);
-        }
+        let number = (leaf.number != self.tree.size()).then_some(Cause::Number);
+        let misplaced = number.or((leaf.time_s < self.time_s).then_some(Cause::Time));
         self.time_s = leaf.time_s;
         for node in self.tree.append(leaf_hash(entry)).iter().filter(|node| node.level % TILE_HEIGHT == 0) {
             let level = usize::from(node.level / TILE_HEIGHT);
@@ -186,7 +188,7 @@ impl<'a> Walk<'a> {
         if self.remembered_size == Some(self.tree.size()) {
             self.remembered_root = Some(self.tree.root());
         }
-        Ok(())
+        Ok(misplaced)
     }
 
     /// Compares the tile that the collected hashes of a level make, and empties them.
@@ -231,7 +233,7 @@ impl<'a> Walk<'a> {
         }
         let agrees = self.tree.root() == root;
         match self.difference {
-            None if agrees => Ok(self.remembered_root),
+            None if agrees => self.misplaced.map_or(Ok(self.remembered_root), Err),
             None => Err(fault(CHECKPOINT_PATH, Cause::Root)),
             Some(Difference { file, place: None }) => Err(fault(file, Cause::PartialAltered)),
             Some(Difference { file, place: Some(place) }) if file.layer() == Layer::Hashes(0) => {
