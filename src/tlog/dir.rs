@@ -104,12 +104,7 @@ fn walk(dir: &Dir, prefix: &str, depth: usize, found: &mut Vec<String>) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tlog::{
-        Checkpoint, Leaf, LeafKind, Signer,
-        merkle::Nodes,
-        report::Cause,
-        verify::verify,
-    };
+    use crate::tlog::{Checkpoint, Leaf, LeafKind, Signer, merkle::Nodes, report::Cause, verify::verify};
 
     #[test]
     fn published_steps_verify_and_links_do_not() {

@@ -194,8 +194,7 @@ mod tests {
     const KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     const SEED: &str = "AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
     const TEXT: &str = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
-    const LINE: &str =
-        "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+    const LINE: &str = "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
 
     fn signer() -> Signer {
         let seed = STANDARD.decode(SEED).unwrap();
@@ -250,7 +249,9 @@ mod tests {
 
     #[test]
     fn odd_forms_are_refused() {
-        for note in ["", "\n", "text\n", "text\n\n", "text\n\nline\n", "text\n\n— name\n", "text\n\n— name AAAA\n", "te\rxt\n\n— n AAAAAAAA\n"] {
+        for note in
+            ["", "\n", "text\n", "text\n\n", "text\n\nline\n", "text\n\n— name\n", "text\n\n— name AAAA\n", "te\rxt\n\n— n AAAAAAAA\n"]
+        {
             assert_eq!(Note::parse(note.as_bytes()), Err(NoteError::Malformed), "{note:?}");
         }
         for key in ["", "a+b", "a b+c74f20a3+AR", &KEY.replace("c74f", "c74e"), &KEY.replace("c74f", "C74F"), &KEY.replace("+AR", "+BR")] {

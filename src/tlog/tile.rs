@@ -190,9 +190,26 @@ mod tests {
             assert_eq!(Tile::parse(path), tile);
         }
         for path in [
-            "", "tile", "tile/0", "tile/0/", "tile/0/00", "tile/0/0000", "tile/00/000", "tile/8/000", "tile/0/000.p/0", "tile/0/000.p/256",
-            "tile/0/000.p/05", "tile/0/000.p/", "tile/0/x000/001", "tile/0/001/x001", "tile/0/+01", "tile/entries/000.p/5/", "/tile/0/000",
-            "tile/0/x999/x999/x999/x999/x999/x999/999", "tile/-1/000", "tile/0/../0/000",
+            "",
+            "tile",
+            "tile/0",
+            "tile/0/",
+            "tile/0/00",
+            "tile/0/0000",
+            "tile/00/000",
+            "tile/8/000",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/05",
+            "tile/0/000.p/",
+            "tile/0/x000/001",
+            "tile/0/001/x001",
+            "tile/0/+01",
+            "tile/entries/000.p/5/",
+            "/tile/0/000",
+            "tile/0/x999/x999/x999/x999/x999/x999/999",
+            "tile/-1/000",
+            "tile/0/../0/000",
         ] {
             assert_eq!(Tile::parse(path), None, "{path}");
         }
