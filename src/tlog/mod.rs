@@ -9,12 +9,14 @@
 //! | [`tile`] | <https://c2sp.org/tlog-tiles> |
 //! | [`verify`], [`report`] | offline verification of a tlog-tiles directory, and what it says |
 //! | [`dir`] | reading and writing such a directory through cap-std |
+//! | [`journal`] | leaves in the store, written with the event; the hook that signs and publishes |
 //!
-//! All but [`dir`] is pure: no files, no clock, no randomness. To append: make a [`Leaf`], store its bytes and the nodes that
+//! All but [`dir`] and [`journal`] is pure: no files, no clock, no randomness. To append: make a [`Leaf`], store its bytes and the nodes that
 //! [`Tree::append`] returns, sign a [`Checkpoint`] over [`Tree::root`], and write the tiles of [`tile::changed`].
 
 pub mod checkpoint;
 pub mod dir;
+pub mod journal;
 pub mod leaf;
 pub mod merkle;
 pub mod note;
@@ -24,6 +26,7 @@ pub mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use dir::LogDir;
+pub use journal::{Appended, Journal, Reader};
 pub use leaf::{LEAF_BYTES, Leaf, LeafError, LeafKind};
 pub use merkle::{Hash, Tree};
 pub use note::{Signer, Verifier};
