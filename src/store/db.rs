@@ -73,7 +73,23 @@ struct Inner {
     poisoned: Arc<AtomicBool>,
 }
 
+/// A handle that does not keep the database open: for threads that serve it.
+#[derive(Clone)]
+pub struct WeakDb(std::sync::Weak<Inner>);
+
+impl WeakDb {
+    /// The database, while someone holds it.
+    pub fn upgrade(&self) -> Option<Db> {
+        self.0.upgrade().map(Db)
+    }
+}
+
 impl Db {
+    /// A handle that does not keep it open.
+    pub fn downgrade(&self) -> WeakDb {
+        WeakDb(Arc::downgrade(&self.0))
+    }
+
     /// Opens the database in `roots`, making it where absent, and applies `migrations` (after the store's own).
     ///
     /// # Errors

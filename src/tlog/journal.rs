@@ -1,11 +1,13 @@
 //! Where leaves are written: in the caller's own transaction, so that an event and its leaf are one commit; and where the tree
 //! grows: in a hook of the store, which signs one checkpoint a commit and publishes tiles once it is durable.
 //!
-//! Order, as sunlight has it: stage (leaf row) → sign (inside the transaction, after the old root was verified) → commit →
-//! publish → answer. Recovery publishes with the same function what a crash kept from the directory.
+//! Order: stage (leaf row) → sign (inside the transaction) → commit → answer; a thread of its own publishes to the directory what
+//! was committed. Readers over HTTP are served from the database, so they are never behind an answer. Recovery publishes with
+//! the same function what a crash kept from the directory.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use protocol::seal::{self, SealKey};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -168,48 +170,50 @@ pub fn entry(connection: &Connection, number: u64) -> Option<[u8; LEAF_BYTES]> {
 /// The hook that grows the tree. Made by [`attach`].
 struct Grower {
     signer: Signer,
-    dir: LogDir,
-    db: Db,
     tree: Tree,
-    staged: Option<(Tree, String)>,
-    published: u64,
+    staged: Option<Tree>,
+    publisher: Sender<()>,
 }
 
-/// Verifies that the stored tree is the one that was signed last, publishes what a crash kept from the directory, and from then
-/// on grows the tree with every commit of `db`.
+/// Verifies that the stored tree is the one that was signed last, and from then on grows it with every commit of `db`; a
+/// thread publishes to `dir` what is committed, first what a crash kept from it.
 ///
 /// # Errors
 /// [`StoreError::Malformed`] where the stored log is not the signed one: then nothing may be appended.
 pub fn attach(db: &Db, signer: Signer, dir: LogDir) -> Result<(), StoreError> {
-    let (tree, note) = db.read_blocking(|c| -> Result<_, StoreError> {
-        let Some((size, note)) = checkpoint(c)? else { return Ok((Tree::new(), None)) };
+    let tree = db.read_blocking(|c| -> Result<_, StoreError> {
+        let Some((size, note)) = checkpoint(c)? else { return Ok(Tree::new()) };
         let signed = Checkpoint::verify(note.as_bytes(), signer.verifier()).map_err(|_| StoreError::Malformed("checkpoint signature"))?;
         let root = root_at(size, |l, i| node(c, l, i)).map_err(|_| StoreError::Malformed("log nodes"))?;
         if signed.checkpoint.size != size || signed.checkpoint.root != root {
             return Err(StoreError::Malformed("the stored log is not the one that was signed"));
         }
-        Ok((Tree::load(size, |l, i| node(c, l, i)).map_err(|_| StoreError::Malformed("log nodes"))?, Some(note)))
+        Tree::load(size, |l, i| node(c, l, i)).map_err(|_| StoreError::Malformed("log nodes"))
     })?;
-    let mut grower = Grower { signer, dir, db: db.clone_for_hook(), tree, staged: None, published: 0 };
-    if let Some(note) = note {
-        grower.publish(&note);
-    }
-    db.install_hook(Box::new(grower))
+    let (publisher, committed) = std::sync::mpsc::channel();
+    let _ = publisher.send(());
+    let weak = db.downgrade();
+    std::thread::Builder::new().name("log-publisher".into()).spawn(move || {
+        let mut published = 0;
+        while committed.recv().is_ok() {
+            while committed.try_recv().is_ok() {}
+            let Some(db) = weak.upgrade() else { return };
+            match db.read_blocking(|c| publish(c, &dir, published)) {
+                Ok(size) => published = size,
+                // The next commit tries again from where the directory stands; the database has it all.
+                Err(error) => tracing::error!(error = error.log_text(), "the log directory could not be written"),
+            }
+        }
+    })?;
+    db.install_hook(Box::new(Grower { signer, tree, staged: None, publisher }))
 }
 
-impl Grower {
-    /// Writes tiles and checkpoint; on failure the next commit tries again from where the directory stands.
-    fn publish(&mut self, note: &str) {
-        let size = self.tree.size();
-        let (dir, from) = (&self.dir, self.published);
-        let written = self.db.read_blocking(|c| {
-            dir.publish((from, size), note, |l, i| node(c, l, i), |n| entry(c, n)).map_err(|e| StoreError::Io(std::io::Error::other(e)))
-        });
-        match written {
-            Ok(()) => self.published = size,
-            Err(error) => tracing::error!(error = error.log_text(), "the log directory could not be written; the database has it all"),
-        }
-    }
+/// Writes what `dir` lacks beyond `from` leaves; the size it holds then.
+fn publish(connection: &Connection, dir: &LogDir, from: u64) -> Result<u64, StoreError> {
+    let Some((size, note)) = checkpoint(connection)? else { return Ok(from) };
+    dir.publish((from, size), &note, |l, i| node(connection, l, i), |n| entry(connection, n))
+        .map_err(|e| StoreError::Io(std::io::Error::other(e)))?;
+    Ok(size)
 }
 
 impl CommitHook for Grower {
@@ -234,18 +238,76 @@ impl CommitHook for Grower {
         }
         let note = Checkpoint::sign(&self.signer, tree.size(), tree.root()).map_err(|_| StoreError::Malformed("checkpoint"))?;
         tx.prepare_cached("INSERT INTO log_checkpoint (size, note) VALUES (?1, ?2)")?.execute(params![tree.size(), note])?;
-        self.staged = Some((tree, note));
+        self.staged = Some(tree);
         Ok(())
     }
 
     fn after_commit(&mut self) {
-        if let Some((tree, note)) = self.staged.take() {
+        if let Some(tree) = self.staged.take() {
             self.tree = tree;
-            self.publish(&note);
+            let _ = self.publisher.send(());
         }
     }
 
     fn after_rollback(&mut self) {
         self.staged = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::testing::TempDir;
+    use crate::tlog::verify;
+
+    #[test]
+    fn what_is_committed_is_published_and_verifies_after_a_restart() {
+        let place = TempDir::new();
+        let seed = [5; 32];
+        let run = |count: u64| {
+            let roots = place.roots();
+            let db = Db::open(&roots, &[MIGRATION], 2).unwrap();
+            let signer = Signer::from_seed("log.example/test", &seed).unwrap();
+            attach(&db, signer, LogDir::new(roots.log().try_clone().unwrap())).unwrap();
+            let journal = Journal::new(SealKey::from_bytes(&[1; 32]), NonZeroU64::new(60).unwrap(), Arc::new(SystemClock));
+            let org: OrgId = "bureau".parse().unwrap();
+            for i in 0..count {
+                let j = journal.clone();
+                let o = org.clone();
+                db.write_blocking(move |tx| j.append(tx, LeafKind::Import, &serde_json::json!({"n": i}), &[&o])).unwrap();
+            }
+            // A write that fails leaves no leaf.
+            let j = journal.clone();
+            let failed: Result<(), StoreError> = db.write_blocking(move |tx| {
+                let _ = j.append(tx, LeafKind::Release, &"x", &[])?;
+                Err(StoreError::Fault)
+            });
+            assert!(failed.is_err());
+            let other: OrgId = "other".parse().unwrap();
+            db.read_blocking(|c| -> Result<(), StoreError> {
+                assert!(journal.open(c, 0, Reader::Org(&other))?.is_none());
+                let opened = journal.open(c, 0, Reader::Org(&org))?.unwrap();
+                assert!(Leaf::parse(&opened.leaf).unwrap().opens(&opened.salt, opened.body.as_bytes()));
+                assert_eq!(opened.body, "{\"n\":0}");
+                Ok(())
+            })
+            .unwrap();
+            let size = db.read_blocking(checkpoint).unwrap().unwrap().0;
+            drop(db);
+            size
+        };
+        assert_eq!(run(300), 300);
+        assert_eq!(run(7), 307);
+        let roots = place.roots();
+        let dir = LogDir::new(roots.log().try_clone().unwrap());
+        let signer = Signer::from_seed("log.example/test", &seed).unwrap();
+        // The publisher is a thread of its own: give it a moment.
+        let sound = (0..200).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let report = verify(&dir, signer.verifier(), None);
+            report.is_sound() && report.to_string().contains("307")
+        });
+        assert!(sound, "{}", verify(&dir, signer.verifier(), None));
     }
 }
