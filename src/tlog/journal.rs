@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_committed_is_published_and_verifies_after_a_restart() {
-        let place = TempDir::new();
+        let place = TempDir::create();
         let seed = [5; 32];
         let run = |count: u64| {
             let roots = place.roots();
