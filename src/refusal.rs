@@ -104,6 +104,7 @@ rules! {
     APPLICATION_REFUSED = "application.refused" ["X26", "C16"] "a provider refused the application" | "数源部门已拒绝申请" => "read the provider's reason and apply anew" | "请查阅书面理由后重新申请";
     APPLICATION_REASON = "application.reason" ["X26", "C16"] "a refusal needs a reason and a legal basis" | "拒绝须说明理由和依据" => "state both" | "请补充理由和依据";
     AGREEMENT_MISSING = "agreement.missing" ["C19"] "there is no agreement for this" | "缺少利用协议" => "conclude an agreement with every provider" | "请与各数源部门签订利用协议";
+    AGREEMENT_INCOMPLETE = "agreement.incomplete" ["C19"] "the agreement lacks an element" | "协议要素不完整" => "add the element named" | "请补充所列要素";
     AGREEMENT_NOT_BEGUN = "agreement.not_begun" ["C19"] "the agreement's term has not begun" | "协议尚未生效" => "wait for its first day" | "请等待协议生效";
     AGREEMENT_EXPIRED = "agreement.expired" ["C19", "X20"] "the agreement has expired" | "协议已到期" => "conclude a new agreement" | "请重新签订协议";
     AGREEMENT_TERMINATED = "agreement.terminated" ["C19", "X20"] "the agreement was terminated" | "协议已终止" => "conclude a new agreement" | "请重新签订协议";
