@@ -23,20 +23,52 @@ pub struct Manifest {
     pub derived: Vec<DerivedColumn>,
 }
 
-/// A column that a module derives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A column that a module derives. In JSON one flat object, `{"name": …, "type": "number", "scale": …, "min": …, "max": …}` or
+/// `{"name": …, "type": "category", "labels": […]}`; between processes name and type.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DerivedColumn {
     /// Name; may not be that of a granted column.
     pub name: String,
     /// Its type.
-    #[serde(flatten)]
     pub ty: DerivedType,
+}
+
+/// The flat object of JSON. A frame's format describes nothing of itself, so it can hold no tag inside an object.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type", deny_unknown_fields)]
+enum Flat {
+    Number { name: String, scale: u8, min: i64, max: i64 },
+    Category { name: String, labels: Vec<String> },
+}
+
+impl Serialize for DerivedColumn {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return (&self.name, &self.ty).serialize(serializer);
+        }
+        let name = self.name.clone();
+        match self.ty.clone() {
+            DerivedType::Number { scale, min, max } => Flat::Number { name, scale, min, max }.serialize(serializer),
+            DerivedType::Category { labels } => Flat::Category { name, labels }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DerivedColumn {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <(String, DerivedType)>::deserialize(deserializer).map(|(name, ty)| Self { name, ty });
+        }
+        Ok(match Flat::deserialize(deserializer)? {
+            Flat::Number { name, scale, min, max } => Self { name, ty: DerivedType::Number { scale, min, max } },
+            Flat::Category { name, labels } => Self { name, ty: DerivedType::Category { labels } },
+        })
+    }
 }
 
 /// Type of a derived column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "type")]
+#[serde(rename_all = "snake_case")]
 pub enum DerivedType {
     /// Fixed-point number: stored integers of 10^-scale within the bounds.
     Number {
@@ -102,5 +134,21 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_flat_and_strict() {
+        let text = r#"{"name":"m","version":"1","derived":[{"name":"a","type":"number","scale":2,"min":-1,"max":1},{"name":"b","type":"category","labels":["x"]}]}"#;
+        let manifest: Manifest = serde_json::from_str(text).unwrap();
+        manifest.validate().unwrap();
+        assert_eq!(serde_json::from_value::<Manifest>(serde_json::to_value(&manifest).unwrap()).unwrap(), manifest);
+        for (from, to) in [("\"scale\":2", "\"scale\":2,\"more\":0"), ("\"type\":\"number\",", ""), ("\"version\"", "\"versio\"")] {
+            assert!(serde_json::from_str::<Manifest>(&text.replace(from, to)).is_err(), "{to}");
+        }
     }
 }

@@ -195,7 +195,7 @@ pub enum Visibility {
 
 /// Type of a view column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "type")]
+#[serde(rename_all = "snake_case")]
 pub enum ViewType {
     /// Fixed-point `i64`.
     Number {

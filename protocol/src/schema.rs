@@ -36,7 +36,7 @@ pub enum LinkageKey {
 
 /// Type of a column's values. Numbers are fixed-point: value = stored integer × 10^-scale.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "type")]
+#[serde(rename_all = "snake_case")]
 pub enum ColumnType {
     /// Fixed-point number within inclusive bounds, all three in units of 10^-scale. Stored as `i64`.
     Number {
@@ -71,7 +71,6 @@ pub struct ColumnSchema {
     /// Disclosure role.
     pub role: Role,
     /// Type of its values.
-    #[serde(flatten)]
     pub ty: ColumnType,
     /// Set when it may be joined on.
     pub linkage: Option<LinkageKey>,
