@@ -107,7 +107,7 @@ impl Channel {
     /// # Errors
     /// [`FrameError::TooLarge`], [`FrameError::Descriptors`] before anything is sent; else what the socket says.
     pub fn send(&mut self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), FrameError> {
-        let payload = postcard::to_stdvec(message).map_err(|_| FrameError::Malformed)?;
+        let payload = zeroize::Zeroizing::new(postcard::to_stdvec(message).map_err(|_| FrameError::Malformed)?);
         let limit = Limits::STANDARD.frame_bytes_max;
         let len = u32::try_from(payload.len()).ok().filter(|l| *l <= limit).ok_or(FrameError::TooLarge(payload.len() as u64))?;
         let count = u16::try_from(descriptors.len())
@@ -156,7 +156,8 @@ impl Channel {
         if count > Limits::STANDARD.frame_descriptors_max || zero1 != 0 || zero2 != 0 {
             return Err(FrameError::Descriptors);
         }
-        let mut payload = vec![0u8; len as usize];
+        // Some messages carry keys: what was received is wiped once it is read.
+        let mut payload = zeroize::Zeroizing::new(vec![0u8; len as usize]);
         self.receive_exact(&mut payload, false)?;
         if self.received.len() != usize::from(count) {
             return Err(FrameError::Descriptors);

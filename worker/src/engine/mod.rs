@@ -1,14 +1,134 @@
-//! The `engine` role.
+//! The `engine` role: fuses sealed segments into a view, and reduces the view to exact tables with their evidence.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `load` | segments opened, checked, texts interned, identifiers digested; the keys end here |
+//! | `select` | consent and constant filters |
+//! | `join` | joins of row numbers on integer keys (polars) |
+//! | `output` | transforms; the view's columns written to sealed memory |
+//! | `fuse` | the order of all that |
+//! | `view` | a view, mapped |
+//! | `key` | cells: the mixed-radix index of a table's keys |
+//! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
+//! | `table` | requests resolved, cells told |
+//!
+//! Rows of one privacy unit stand next to each other in every view (sorted by a keyed hash of the unit), so that all evidence
+//! per unit comes from one sequential pass. All arithmetic is on integers: the same bytes on any number of threads.
+
+mod fuse;
+mod join;
+mod key;
+mod load;
+mod output;
+mod parallel;
+mod reduce;
+mod select;
+mod table;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use protocol::frame::{Channel, FrameError};
+use protocol::limits::Limits;
+use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 
 use crate::jail::Jailed;
+use view::View;
 
-/// Serves one conversation.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
 pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> {
-    let _ = channel;
+    let mut view: Option<View> = None;
+    loop {
+        let (request, descriptors) = channel.receive::<EngineRequest>()?;
+        let done = match request {
+            EngineRequest::Fuse { plan, sources, pseudonym_key, namespace_key } => {
+                let keys = load::Keys { pseudonym: pseudonym_key, namespace: namespace_key };
+                let fused = guarded(|| fuse::fuse(&plan, sources, descriptors, keys, Limits::STANDARD.rows_max));
+                fused.and_then(|fused| answer_fused(channel, fused, &mut view))
+            }
+            EngineRequest::View { columns, threads, units } => {
+                guarded(|| View::map(columns, descriptors, threads, units)).map(|v| view = Some(v))
+            }
+            EngineRequest::Reduce { tables, derived } => match &view {
+                Some(view) => guarded(|| table::prepare(view, &tables, derived, descriptors))
+                    .and_then(|derived| tables.iter().try_for_each(|t| answer_table(channel, view, &derived, t)))
+                    .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
+                None => Err(EngineFailure::Plan.into()),
+            },
+        };
+        match done {
+            Ok(()) => {}
+            Err(Stop::Failure(failure)) => return channel.send(&EngineReply::Failed(failure), &[]),
+            Err(Stop::Frame(error)) => return Err(error),
+        }
+    }
+}
+
+/// Why a conversation ends.
+enum Stop {
+    Failure(EngineFailure),
+    Frame(FrameError),
+}
+
+impl From<EngineFailure> for Stop {
+    fn from(failure: EngineFailure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<FrameError> for Stop {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+/// A panic below (polars, or a broken invariant of ours) is a failure like any other, without a word about the data.
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineFailure>) -> Result<T, Stop> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(EngineFailure::Internal)).map_err(Stop::Failure)
+}
+
+fn answer_fused(channel: &mut Channel, fused: fuse::Fused, view: &mut Option<View>) -> Result<(), Stop> {
+    let fds: Vec<_> = fused.descriptors.iter().map(AsFd::as_fd).collect();
+    channel.send(&EngineReply::Fused { columns: fused.columns.clone(), report: fused.report.clone() }, &fds)?;
+    let units = fused.report.units;
+    let mapped: Result<View, Stop> = guarded(|| View::map(fused.columns, fused.descriptors, fused.threads, units));
+    *view = Some(mapped?);
     Ok(())
+}
+
+fn answer_table(
+    channel: &mut Channel,
+    view: &View,
+    derived: &[table::Derived],
+    request: &protocol::table::TableRequest,
+) -> Result<(), Stop> {
+    let output = guarded(|| table::compute(view, derived, request))?;
+    let per_frame = table::cells_per_frame(request);
+    match channel.send(&EngineReply::Table(output.header), &[]) {
+        // Labels found in the data can be longer than a frame; nothing was sent then.
+        Err(FrameError::TooLarge(bytes)) => {
+            let limit = u64::from(Limits::STANDARD.frame_bytes_max);
+            let exceeded = protocol::limits::LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
+            return Err(EngineFailure::Limit(exceeded).into());
+        }
+        other => other?,
+    }
+    let mut cells = output.cells.into_iter().peekable();
+    while cells.peek().is_some() {
+        channel.send(&EngineReply::Cells(cells.by_ref().take(per_frame).collect()), &[])?;
+    }
+    Ok(())
+}
+
+/// The seals of `fd` verified, mapped; `failure` where they do not hold.
+fn map_sealed(fd: OwnedFd, failure: impl Fn() -> EngineFailure) -> Result<crate::map::Mapped, EngineFailure> {
+    let sealed = protocol::memfd::SealedFd::verify(fd, Limits::STANDARD.column_bytes_max).map_err(|_| failure())?;
+    crate::map::Mapped::new(&sealed).map_err(|_| EngineFailure::Internal)
 }

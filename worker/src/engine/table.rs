@@ -1,0 +1,263 @@
+//! Table requests resolved against the view and the derived columns, computed, and told with their evidence.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+use protocol::column::{Column, Physical};
+use protocol::limits::{LimitExceeded, Limits};
+use protocol::manifest::{DerivedColumn, DerivedType};
+use protocol::message::EngineFailure;
+use protocol::plan::ViewType;
+use protocol::table::{Cell, KeyDomain, MeasureColumn, MeasureEvidence, MeasureOp, TableError, TableHeader, TableOutput, TableRequest};
+
+use super::key::{Cells, Key, cells_within};
+use super::map_sealed;
+use super::reduce::{Measure, Reduced, Sums, order_statistics, reduce};
+use super::view::View;
+use crate::map::Mapped;
+
+/// A derived column whose every value was checked against its declaration.
+pub(super) struct Derived {
+    declared: DerivedColumn,
+    memory: Mapped,
+}
+
+/// Validates the requests, then maps and validates the derived columns.
+///
+/// # Errors
+/// [`EngineFailure::Table`], [`EngineFailure::Derived`], [`EngineFailure::Limit`].
+pub(super) fn prepare(
+    view: &View,
+    tables: &[TableRequest],
+    derived: Vec<DerivedColumn>,
+    fds: Vec<OwnedFd>,
+) -> Result<Vec<Derived>, EngineFailure> {
+    let l = &Limits::STANDARD;
+    LimitExceeded::check("tables_max", l.tables_max.into(), 0, tables.len() as u64)?;
+    LimitExceeded::check("derived_columns_max", l.derived_columns_max.into(), 0, derived.len() as u64)?;
+    let mut names = BTreeSet::new();
+    for table in tables {
+        table.validate()?;
+        if !names.insert(&table.name) {
+            return Err(TableError::Duplicate(table.name.clone()).into());
+        }
+    }
+    if derived.len() != fds.len() {
+        return Err(EngineFailure::Internal);
+    }
+    let mut out: Vec<Derived> = Vec::with_capacity(derived.len());
+    for (declared, fd) in derived.into_iter().zip(fds) {
+        let wrong = || EngineFailure::Derived(declared.name.clone());
+        let memory = map_sealed(fd, wrong)?;
+        let twice = view.granted(&declared.name).is_some() || out.iter().any(|d| d.declared.name == declared.name);
+        if twice || !is_as_declared(&declared, &memory, view.rows) {
+            return Err(wrong());
+        }
+        out.push(Derived { declared, memory });
+    }
+    Ok(out)
+}
+
+/// Reads every value: hostile until here.
+fn is_as_declared(declared: &DerivedColumn, memory: &[u8], rows: usize) -> bool {
+    let Some(column) = Column::parse(memory).ok().filter(|c| c.rows() == rows as u64) else { return false };
+    match &declared.ty {
+        DerivedType::Number { scale, min, max } => {
+            let inside = |(i, v): (usize, &i64)| (min..=max).contains(&v) || !column.is_valid(i);
+            let values = column.i64s().unwrap_or(&[]);
+            *scale <= 9 && values.len() == rows && column.validate().is_ok() && values.iter().enumerate().all(inside)
+        }
+        DerivedType::Category { labels } => {
+            // Its own dictionary is not read: the labels are those of the manifest.
+            let codes = column.codes().unwrap_or(&[]);
+            let inside = |(i, code): (usize, &u32)| if column.is_valid(i) { (*code as usize) < labels.len() } else { *code == 0 };
+            column.shape().physical == Physical::Code && codes.len() == rows && codes.iter().enumerate().all(inside)
+        }
+    }
+}
+
+/// A column that a request names.
+struct Resolved<'a> {
+    column: Column<'a>,
+    ty: ViewType,
+    labels: Option<&'a [String]>,
+}
+
+impl<'a> Resolved<'a> {
+    fn new(view: &'a View, derived: &'a [Derived], name: &str) -> Result<Self, EngineFailure> {
+        if let Some((ty, column)) = view.granted(name) {
+            return Ok(Self { column, ty: ty.clone(), labels: None });
+        }
+        let missing = || TableError::NotGranted(name.to_owned());
+        let found = derived.iter().find(|d| d.declared.name == name).ok_or_else(missing)?;
+        let column = Column::parse(&found.memory).map_err(|_| EngineFailure::Internal)?;
+        Ok(match &found.declared.ty {
+            DerivedType::Number { scale, min, max } => {
+                Self { column, ty: ViewType::Number { scale: *scale, min: *min, max: *max }, labels: None }
+            }
+            DerivedType::Category { labels } => Self { column, ty: ViewType::Category { declared: true }, labels: Some(labels) },
+        })
+    }
+
+    fn labels(&self) -> Vec<String> {
+        self.labels.map_or_else(|| self.column.labels().into_iter().map(str::to_owned).collect(), <[String]>::to_vec)
+    }
+
+    fn key(&self, name: &str) -> Result<(Key<'a>, KeyDomain), EngineFailure> {
+        Ok(match &self.ty {
+            ViewType::Category { declared } => {
+                let labels = self.labels();
+                let key = Key::code(&self.column, labels.len())?;
+                (key, if *declared { KeyDomain::Declared(labels) } else { KeyDomain::Found(labels) })
+            }
+            ViewType::Date => (Key::int(&self.column)?, KeyDomain::Date),
+            ViewType::Hour => (Key::int(&self.column)?, KeyDomain::Hour),
+            ViewType::Number { scale, .. } => (Key::int(&self.column)?, KeyDomain::Number(*scale)),
+            ViewType::Pseudonym => return Err(TableError::Type(name.to_owned()).into()),
+        })
+    }
+}
+
+/// The measures of a request: each distinct column once.
+struct Measures<'a> {
+    names: Vec<&'a str>,
+    columns: Vec<Measure<'a>>,
+    /// One a request: what is known of its column, and its index in `columns`.
+    asked: Vec<Option<(MeasureColumn, usize)>>,
+}
+
+impl<'a> Measures<'a> {
+    fn new(view: &'a View, derived: &'a [Derived], request: &'a TableRequest) -> Result<Self, EngineFailure> {
+        let mut all = Self { names: Vec::new(), columns: Vec::new(), asked: Vec::new() };
+        for measure in &request.measures {
+            let Some(name) = measure.column.as_deref() else {
+                all.asked.push(None);
+                continue;
+            };
+            let resolved = Resolved::new(view, derived, name)?;
+            let ViewType::Number { scale, min, max } = resolved.ty else { return Err(TableError::Type(name.to_owned()).into()) };
+            let squares = measure.op == MeasureOp::Variance;
+            if squares {
+                let largest = u128::from(min.unsigned_abs().max(max.unsigned_abs()));
+                let bound = (largest * largest).checked_mul(view.rows as u128).filter(|b| *b <= i128::MAX as u128);
+                bound.ok_or(EngineFailure::Overflow)?;
+            }
+            let at = all.names.iter().position(|n| *n == name).unwrap_or(all.names.len());
+            if let Some(column) = all.columns.get_mut(at) {
+                column.squares |= squares;
+            } else {
+                let values = resolved.column.i64s().ok_or(EngineFailure::Column)?;
+                all.names.push(name);
+                all.columns.push(Measure { values, validity: resolved.column.validity(), squares });
+            }
+            all.asked.push(Some((MeasureColumn { scale, min, max }, at)));
+        }
+        Ok(all)
+    }
+}
+
+/// One table with its evidence.
+///
+/// # Errors
+/// [`EngineFailure`].
+pub(super) fn compute(view: &View, derived: &[Derived], request: &TableRequest) -> Result<TableOutput, EngineFailure> {
+    let measures = Measures::new(view, derived, request)?;
+    let keys = request.keys.iter().map(|name| Resolved::new(view, derived, name)?.key(name));
+    let (keys, mut domains): (Vec<Key<'_>>, Vec<KeyDomain>) = keys.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let cells = Cells::new(keys, view.rows)?;
+    let declared = domains.iter().all(|d| matches!(d, KeyDomain::Declared(_)));
+    // Bounded before any row is read.
+    let mut places = if declared { cells.whole_domain()? } else { Vec::new() };
+    let reduced = reduce(view, &cells, &measures.columns)?;
+    let orders = orders(view, &cells, request, &measures, &reduced)?;
+    let filled = reduced.counts.iter().enumerate().filter(|(_, count)| count.rows > 0);
+    places.extend(filled.map(|(number, _)| cells.place(number)));
+    places.sort_unstable();
+    places.dedup();
+    cells_within(places.len() as u64)?;
+    let mut out: Vec<Cell> = Vec::with_capacity(places.len());
+    for place in places {
+        let number = cells.number(place).unwrap_or(usize::MAX);
+        let evidence = request.measures.iter().zip(&measures.asked).zip(&orders).map(|((measure, asked), orders)| {
+            let (_, at) = asked.as_ref()?;
+            let sums = reduced.sums.get(*at).and_then(|s| s.get(number)).unwrap_or(&Sums::ZERO);
+            Some(evidence(measure.op, sums, orders.get(number).copied().flatten()))
+        });
+        let measures = evidence.collect();
+        let (rows, units, units_counting) = reduced.counts.get(number).map_or((0, 0, 0), |c| (c.rows, c.units, c.counting));
+        out.push(Cell { keys: cells.values(place), rows, units, units_counting, measures });
+    }
+    for (k, domain) in domains.iter_mut().enumerate() {
+        if let KeyDomain::Found(labels) = domain {
+            keep_used(labels, k, &mut out);
+        }
+    }
+    let columns = measures.asked.into_iter().map(|asked| asked.map(|(column, _)| column)).collect();
+    let header = TableHeader { request: request.clone(), domains, columns, cells: out.len() as u64 };
+    Ok(TableOutput { header, cells: out })
+}
+
+/// The order statistics of each measure by cell number; empty where none is asked for.
+fn orders(
+    view: &View,
+    cells: &Cells<'_>,
+    request: &TableRequest,
+    measures: &Measures<'_>,
+    reduced: &Reduced,
+) -> Result<Vec<Vec<Option<i64>>>, EngineFailure> {
+    let mut out = Vec::with_capacity(request.measures.len());
+    for (measure, asked) in request.measures.iter().zip(&measures.asked) {
+        let wanted = match (measure.op, asked) {
+            (MeasureOp::Quantile { permille }, Some((_, at))) => Some((permille, *at)),
+            _ => None,
+        };
+        let Some((permille, at)) = wanted else {
+            out.push(Vec::new());
+            continue;
+        };
+        let (column, sums) = (measures.columns.get(at), reduced.sums.get(at));
+        let (Some(column), Some(sums)) = (column, sums) else { return Err(EngineFailure::Internal) };
+        let n: Vec<u64> = sums.iter().map(|s| s.n).collect();
+        out.extend(order_statistics(view.rows, cells, column, &n, &[permille])?);
+    }
+    Ok(out)
+}
+
+fn evidence(op: MeasureOp, sums: &Sums, quantile: Option<i64>) -> MeasureEvidence {
+    let some = sums.n > 0;
+    MeasureEvidence {
+        n: sums.n,
+        units: sums.counting,
+        sum: sums.sum,
+        sum_of_squares: if op == MeasureOp::Variance { sums.squares } else { 0 },
+        order: match op {
+            MeasureOp::Quantile { .. } => quantile,
+            MeasureOp::Min => some.then_some(sums.min),
+            MeasureOp::Max => some.then_some(sums.max),
+            _ => None,
+        },
+        largest: sums.largest,
+        second: sums.second,
+        total: sums.total,
+    }
+}
+
+/// Labels that no cell has are dropped, and the cells' codes follow. Order stays.
+fn keep_used(labels: &mut Vec<String>, key: usize, cells: &mut [Cell]) {
+    let used: BTreeSet<i64> = cells.iter().filter_map(|c| c.keys.get(key).copied().flatten()).collect();
+    let mut code = -1;
+    labels.retain(|_| {
+        code += 1;
+        used.contains(&code)
+    });
+    let places: std::collections::BTreeMap<i64, i64> = used.into_iter().zip(0..).collect();
+    for slot in cells.iter_mut().filter_map(|c| c.keys.get_mut(key)) {
+        *slot = slot.and_then(|old| places.get(&old).copied());
+    }
+}
+
+/// How many cells of this shape surely fit into one frame (postcard: at most 10 bytes a u64 or i64, 19 an i128).
+pub(super) fn cells_per_frame(request: &TableRequest) -> usize {
+    let cell = 3 * 5 + 3 * 10 + request.keys.len() * 11 + request.measures.len() * (1 + 2 * 10 + 11 + 5 * 19);
+    (Limits::STANDARD.frame_bytes_max as usize - 64) / cell
+}
