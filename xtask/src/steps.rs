@@ -109,8 +109,13 @@ pub fn test(cache: &Cache, tests: &Tests) -> Result<()> {
         let nextest = run::works("cargo-nextest", &["nextest", "--version"], Duration::from_secs(20));
         let mut command = place.cargo(&test_arguments(nextest, tests));
         place.tell(&mut command, cache, &guests, "debug");
-        run::check(&mut command, "testing", "read the failed test's message above")
-    })
+        run::check(&mut command, "testing", FAILED)
+    })?;
+    if tests.filter.is_none() {
+        // They show by `compile_fail` that the capability types cannot be forged; nextest runs none.
+        parts.time("doc tests", || run::check(&mut place.cargo(&["test", "--doc", "--workspace"]), "testing", FAILED))?;
+    }
+    Ok(())
 }
 
 /// Release binaries, then the benches; what they print goes to standard output.
@@ -128,6 +133,7 @@ pub fn bench(cache: &Cache, name: Option<&str>, json: bool) -> Result<()> {
 }
 
 const READ: &str = "read the compiler's words above";
+const FAILED: &str = "read the failed test's message above";
 
 fn lint(place: &Place) -> Result<()> {
     let missing = "`rustup component add rustfmt clippy`; for a difference in form, `cargo fmt --all`";
