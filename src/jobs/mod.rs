@@ -1,1 +1,94 @@
-//! jobs
+//! Queue and life of a job.
+//!
+//! ```text
+//! submit ─▶ queued ─▶ running ─▶ (fuse or cached view ─▶ guest ─▶ reduce ─▶ gate) ─▶ in_review | done | failed
+//!             │          │ restart: back to queued, at most thrice                     └─ review ─▶ done
+//!             └──────────┴─ cancel, revocation ─▶ cancelled
+//! ```
+//! A job's digests are pinned when it is submitted; papers and module are judged again before it runs and in the transaction
+//! that would release. On real data its operator sees phases and the gate's decision, nothing else.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `state` | the transition function, pure |
+//! | `spec` | what is pinned |
+//! | `records` | rows and their reading |
+//! | `modules` | uploads, signatures, reviews, compiled code |
+//! | `prepare` | from names to pinned versions, papers and a resolved plan |
+//! | `run` | one job through the workers to the gate |
+//! | `service` | threads that take jobs, kill switches, waiting for changes |
+
+pub mod modules;
+mod prepare;
+mod records;
+mod run;
+mod service;
+mod spec;
+mod state;
+
+pub use prepare::{Submission, submission};
+pub use records::{Accepted, JobRow, find, list, submit};
+pub use service::{JobSettings, Jobs, Replayed};
+pub use spec::{JobSpec, PinnedSource};
+pub use state::{Event, State};
+
+use crate::policy::PolicyError;
+use crate::refusal::Refused;
+use crate::store::{Migration, StoreError};
+
+/// Tables of jobs and modules.
+pub const MIGRATION: Migration = Migration {
+    name: "jobs-1",
+    sql: "CREATE TABLE job (
+              id TEXT PRIMARY KEY, org TEXT NOT NULL, principal TEXT NOT NULL, state TEXT NOT NULL, synthetic INTEGER NOT NULL,
+              agreement TEXT, spec TEXT NOT NULL, spec_digest TEXT NOT NULL, idempotency_key TEXT, request_digest TEXT NOT NULL,
+              attempts INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, ended_at INTEGER, visible_at INTEGER,
+              refusal TEXT, failure TEXT, commitment TEXT, result TEXT, log TEXT, report TEXT,
+              UNIQUE (org, idempotency_key)) STRICT;
+          CREATE INDEX job_state ON job (state, created_at);
+          CREATE INDEX job_org ON job (org, created_at);
+          CREATE TABLE module (
+              digest TEXT PRIMARY KEY, org TEXT NOT NULL, principal TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL,
+              manifest TEXT NOT NULL, imports TEXT NOT NULL, state TEXT NOT NULL, reviewer TEXT, reason TEXT,
+              bytes BLOB NOT NULL, engine TEXT NOT NULL, code BLOB NOT NULL, created_at INTEGER NOT NULL, reviewed_at INTEGER) STRICT;
+          CREATE TABLE signing_key (
+              id TEXT PRIMARY KEY, org TEXT NOT NULL, public_key BLOB NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER) STRICT;",
+};
+
+/// Why nothing was done: a rule, or the store.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Refused under a rule.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<PolicyError> for JobError {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Refused(refused) => Self::Refused(refused),
+            PolicyError::Store(store) => Self::Store(store),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for JobError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<crate::id::IdError> for JobError {
+    fn from(error: crate::id::IdError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<std::io::Error> for JobError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -1,0 +1,218 @@
+//! The decision: pure, from exact values with their evidence to what may be shown. No files, no clock, no store.
+
+use std::collections::BTreeMap;
+
+use protocol::model::LinearModel;
+use protocol::plan::ViewColumn;
+use protocol::seal::SealKey;
+use protocol::table::TableOutput;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Date;
+use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, OrgId, PlanId, PrincipalId};
+use crate::policy::ActivePolicy;
+use crate::refusal::{self, Refused};
+use crate::sdc;
+use crate::store::StoreError;
+
+/// What came back from a job. Anyone may seal, only the gate opens; it has no `Debug`, so it cannot be logged by accident.
+pub struct RawOutput {
+    tables: Vec<TableOutput>,
+    models: Vec<LinearModel>,
+    columns: Vec<ViewColumn>,
+    units: u64,
+}
+
+impl RawOutput {
+    /// Seals what a job returned: tables with evidence from the engine, models from the guest, the granted and derived columns
+    /// that they may name, and how many privacy units stand behind the view.
+    pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, units: u64) -> Self {
+        Self { tables, models, columns, units }
+    }
+
+    /// HMAC-SHA-256(job key, canonical bytes): the same for the same job, whoever replays it; says nothing without the key.
+    /// Canonical bytes: postcard of tables, then models.
+    pub fn commitment(&self, job_key: &SealKey) -> Result<[u8; 32], StoreError> {
+        let bytes = postcard::to_stdvec(&(&self.tables, &self.models)).map_err(|_| StoreError::Fault)?;
+        Ok(mac(job_key, &bytes))
+    }
+}
+
+pub(super) fn mac(key: &SealKey, bytes: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), bytes);
+    tag.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+/// What a decision says about its job: names and settings, no values. It is the manifest of what leaves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobFacts {
+    /// The job.
+    pub job: JobId,
+    /// The operator it ran for.
+    pub org: OrgId,
+    /// Who submitted it.
+    pub principal: PrincipalId,
+    /// Organisation of the module's author.
+    pub author_org: OrgId,
+    /// The agreement.
+    pub agreement: AgreementId,
+    /// The plan.
+    pub plan: PlanId,
+    /// Digest of the plan, hexadecimal.
+    pub plan_digest: String,
+    /// The module.
+    pub module: ModuleDigest,
+    /// Digest of the engine, hexadecimal.
+    pub engine_digest: String,
+    /// Purpose.
+    pub purpose: String,
+    /// Who is to get it.
+    pub recipient: String,
+    /// Source attribution: catalogue entries, their owners, versions and columns.
+    pub sources: Vec<SourceFact>,
+    /// Day on which consent was looked up.
+    pub today: Date,
+}
+
+/// One catalogue entry that a release rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFact {
+    /// The entry.
+    pub dataset: DatasetId,
+    /// Its owner.
+    pub owner: OrgId,
+    /// The version that was read.
+    pub version: u32,
+    /// The consent version, where consent was needed.
+    pub consent_version: Option<u32>,
+    /// The columns that were granted.
+    pub columns: Vec<String>,
+}
+
+impl JobFacts {
+    /// Owners of the inputs, the operator left out.
+    pub fn providers(&self) -> std::collections::BTreeSet<OrgId> {
+        self.sources.iter().map(|s| s.owner.clone()).filter(|o| *o != self.org).collect()
+    }
+}
+
+/// Form of an output. Nothing else has a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputKind {
+    /// 统计表.
+    Table,
+    /// 模型.
+    Model,
+}
+
+impl OutputKind {
+    /// Its word in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// What was decided about one output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// May leave.
+    Release,
+    /// Waits for a checker.
+    Hold,
+    /// Stays.
+    Refuse(Refused),
+}
+
+/// One output with its decision. `artefact` and `evidence` are canonical JSON; neither has left the gate.
+pub(super) struct Decided {
+    pub(super) name: String,
+    pub(super) kind: OutputKind,
+    pub(super) outcome: Outcome,
+    pub(super) artefact: Vec<u8>,
+    pub(super) evidence: Vec<u8>,
+    pub(super) checks: Vec<sdc::Check>,
+}
+
+/// The decisions about a job's outputs.
+pub struct Decision {
+    pub(super) facts: JobFacts,
+    pub(super) policy_digest: [u8; 32],
+    pub(super) outputs: Vec<Decided>,
+    pub(super) commitment: [u8; 32],
+}
+
+impl Decision {
+    /// Decides every output of a job under `policy`.
+    ///
+    /// # Errors
+    /// `output.none` where there is nothing to decide; a fault of ours as [`StoreError`].
+    pub fn decide(raw: RawOutput, facts: JobFacts, policy: &ActivePolicy, job_key: &SealKey) -> Result<Self, DecideError> {
+        if raw.tables.is_empty() && raw.models.is_empty() {
+            return Err(Refused::new(&refusal::OUTPUT_NONE).into());
+        }
+        let commitment = raw.commitment(job_key)?;
+        let rules = policy.rules();
+        let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
+        for table in &raw.tables {
+            let decided = sdc::decide_table(table, &rules.table, raw.units, &coded(&raw.columns));
+            let automatic = if rules.table.automatic { Outcome::Release } else { Outcome::Hold };
+            outputs.push(output(&table.header.request.name, OutputKind::Table, decided.map(|d| (d.table, d.evidence, d.checks)), rules.doors.table, automatic)?);
+        }
+        for model in &raw.models {
+            let decided = sdc::decide_model(model, &rules.model, raw.units, &raw.columns);
+            // A model always waits for a person, whatever the policy says.
+            outputs.push(output(&model.name, OutputKind::Model, decided.map(|d| (d.model, d.evidence, d.checks)), rules.doors.artefact, Outcome::Hold)?);
+        }
+        Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment })
+    }
+
+    /// The job's commitment.
+    pub fn commitment(&self) -> &[u8; 32] {
+        &self.commitment
+    }
+}
+
+/// Why nothing was decided.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// A rule.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A fault of ours.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn output<T: Serialize, E: Serialize>(
+    name: &str,
+    kind: OutputKind,
+    decided: Result<(T, E, Vec<sdc::Check>), Refused>,
+    door: bool,
+    otherwise: Outcome,
+) -> Result<Decided, StoreError> {
+    Ok(match decided {
+        Ok((artefact, evidence, checks)) => Decided {
+            name: name.to_owned(),
+            kind,
+            outcome: if door { otherwise } else { Outcome::Refuse(Refused::new(&refusal::AGREEMENT_DOOR).subject(kind.word())) },
+            artefact: canonical(&artefact)?,
+            evidence: canonical(&evidence)?,
+            checks,
+        },
+        Err(refused) => Decided { name: name.to_owned(), kind, outcome: Outcome::Refuse(refused), artefact: Vec::new(), evidence: Vec::new(), checks: Vec::new() },
+    })
+}
+
+fn canonical(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    protocol::canonical::to_canonical_json(value).map_err(|_| StoreError::Malformed("an artefact is not canonical"))
+}
+
+/// Which number columns are bottom- and top-coded: those whose bounds the plan set by a constant.
+fn coded(columns: &[ViewColumn]) -> BTreeMap<&str, bool> {
+    columns.iter().map(|c| (c.name.as_str(), c.coded)).collect()
+}

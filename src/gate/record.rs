@@ -1,0 +1,354 @@
+//! A decision becomes durable: artefacts sealed, rows and leaves in one transaction; and what was released is opened.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
+use super::freeze;
+use crate::clock::Timestamp;
+use crate::id::{JobId, Name, OrgId, ReleaseId};
+use crate::policy::{Permit, actions};
+use crate::refusal::{self, Refused};
+use crate::sdc::Check;
+use crate::store::store::{Artefacts, Bundle};
+use crate::store::{StoreError, Tx};
+use crate::tlog::{Journal, LeafKind};
+
+/// State of an output at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseState {
+    /// Waits for a checker.
+    Held,
+    /// Left.
+    Released,
+    /// Refused by a rule.
+    Refused,
+    /// Denied by a checker.
+    Denied,
+}
+
+impl ReleaseState {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Refused => "refused",
+            Self::Denied => "denied",
+        }
+    }
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Held, Self::Released, Self::Refused, Self::Denied].into_iter().find(|s| s.word() == word)
+    }
+}
+
+/// An output at the gate, as lists and details show it. Holds no value.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleaseRow {
+    /// Identifier.
+    pub id: ReleaseId,
+    /// Its job.
+    pub job: JobId,
+    /// The operator.
+    pub org: OrgId,
+    /// Owners of the inputs, the operator left out.
+    pub providers: BTreeSet<OrgId>,
+    /// Its name in the module.
+    pub name: String,
+    /// Its form.
+    pub kind: OutputKind,
+    /// Its state.
+    pub state: ReleaseState,
+    /// The refusal, where a rule refused it.
+    pub refusal: Option<serde_json::Value>,
+    /// The checker's reason.
+    pub reason: Option<String>,
+    /// The rules that were applied, with thresholds and outcomes.
+    pub checks: serde_json::Value,
+    /// Manifest: agreement, plan, module, sources, recipient.
+    pub facts: JobFacts,
+    /// HMAC-SHA-256(job key, artefact), hexadecimal.
+    pub commitment: String,
+    /// Leaf of the decision.
+    pub decision_leaf: u64,
+    /// Leaf of the release.
+    pub release_leaf: Option<u64>,
+    /// When it reached the gate.
+    pub created_at: Timestamp,
+    /// When it was decided.
+    pub decided_at: Option<Timestamp>,
+}
+
+/// A decision whose artefacts are sealed, before its transaction.
+#[must_use = "without `record` nothing was decided"]
+pub struct Prepared {
+    facts: JobFacts,
+    policy_digest: [u8; 32],
+    commitment: [u8; 32],
+    outputs: Vec<(Decided, ReleaseId, Option<Bundle>, [u8; 32])>,
+}
+
+impl Decision {
+    /// Seals the artefacts. Blocks.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn seal(self, artefacts: &Artefacts, job_key: &protocol::seal::SealKey) -> Result<Prepared, StoreError> {
+        let mut outputs = Vec::with_capacity(self.outputs.len());
+        for decided in self.outputs {
+            let id = ReleaseId::random()?;
+            let commitment = super::decide::mac(job_key, &decided.artefact);
+            let bundle = if matches!(decided.outcome, Outcome::Refuse(_)) {
+                None
+            } else {
+                let mut bundle = artefacts.bundle(&id)?;
+                artefacts.add(&mut bundle, &part("artefact")?, &decided.artefact)?;
+                artefacts.add(&mut bundle, &part("evidence")?, &decided.evidence)?;
+                Some(bundle)
+            };
+            outputs.push((decided, id, bundle, commitment));
+        }
+        Ok(Prepared { facts: self.facts, policy_digest: self.policy_digest, commitment: self.commitment, outputs })
+    }
+}
+
+fn part(name: &str) -> Result<Name, StoreError> {
+    name.parse().map_err(StoreError::from)
+}
+
+#[derive(Serialize)]
+struct DecisionBody<'a> {
+    release: &'a ReleaseId,
+    name: &'a str,
+    kind: OutputKind,
+    state: ReleaseState,
+    refusal: Option<&'a Refused>,
+    frozen: bool,
+    checks: &'a [Check],
+    facts: &'a JobFacts,
+    policy: String,
+    artefact_commitment: String,
+    job_commitment: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct ReleaseBody<'a> {
+    pub(super) release: &'a ReleaseId,
+    pub(super) decision_leaf: u64,
+    pub(super) recipient: &'a str,
+    pub(super) artefact_commitment: &'a str,
+}
+
+impl Prepared {
+    /// Writes rows, artefacts and leaves in the caller's transaction (which also ends the job). A freeze that stands turns a
+    /// release into a hold here, so that none can slip past it.
+    ///
+    /// # Errors
+    /// What the store says; then nothing was decided.
+    pub fn record(self, tx: &Tx<'_>, journal: &Journal, now: Timestamp) -> Result<Vec<(ReleaseId, ReleaseState)>, StoreError> {
+        let providers = self.facts.providers();
+        let frozen = freeze::standing(tx, &providers, &self.facts.org)?.is_some();
+        let readers: Vec<&OrgId> = providers.iter().chain([&self.facts.org]).collect();
+        let facts = json(&self.facts)?;
+        let policy = hex(&self.policy_digest);
+        let mut told = Vec::with_capacity(self.outputs.len());
+        for (decided, id, bundle, commitment) in self.outputs {
+            let (state, refusal) = match &decided.outcome {
+                Outcome::Release if frozen => (ReleaseState::Held, None),
+                Outcome::Release => (ReleaseState::Released, None),
+                Outcome::Hold => (ReleaseState::Held, None),
+                Outcome::Refuse(refused) => (ReleaseState::Refused, Some(refused)),
+            };
+            let artefact_commitment = hex(&commitment);
+            let body = DecisionBody {
+                release: &id,
+                name: &decided.name,
+                kind: decided.kind,
+                state,
+                refusal,
+                frozen,
+                checks: &decided.checks,
+                facts: &self.facts,
+                policy: policy.clone(),
+                artefact_commitment: artefact_commitment.clone(),
+                job_commitment: hex(&self.commitment),
+            };
+            let decision = journal.append(tx, LeafKind::Decision, &body, &readers)?.number();
+            let release_leaf = match state {
+                ReleaseState::Released => Some(release_leaf(tx, journal, &id, decision, &self.facts.recipient, &artefact_commitment, &readers)?),
+                _ => None,
+            };
+            if let Some(bundle) = bundle {
+                bundle.record(tx)?;
+            }
+            let decided_at = (state != ReleaseState::Held).then_some(now);
+            let sql = "INSERT INTO release (id, job, org, author_org, providers, name, kind, state, refusal, checks, facts, commitment, decision_leaf, release_leaf, created_at, decided_at)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+            tx.prepare_cached(sql)?.execute(params![
+                id, self.facts.job, self.facts.org, self.facts.author_org, pipes(&providers), decided.name, decided.kind.word(), state.word(),
+                refusal.map(json).transpose()?, json(&decided.checks)?, facts, artefact_commitment, decision, release_leaf, now, decided_at
+            ])?;
+            told.push((id, state));
+        }
+        Ok(told)
+    }
+}
+
+pub(super) fn release_leaf(
+    tx: &Tx<'_>,
+    journal: &Journal,
+    release: &ReleaseId,
+    decision_leaf: u64,
+    recipient: &str,
+    artefact_commitment: &str,
+    readers: &[&OrgId],
+) -> Result<u64, StoreError> {
+    let body = ReleaseBody { release, decision_leaf, recipient, artefact_commitment };
+    Ok(journal.append(tx, LeafKind::Release, &body, readers)?.number())
+}
+
+fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| StoreError::Fault)
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |text, b| text + &format!("{b:02x}"))
+}
+
+fn pipes(orgs: &BTreeSet<OrgId>) -> String {
+    orgs.iter().fold("|".to_owned(), |text, org| format!("{text}{org}|"))
+}
+
+const COLUMNS: &str = "id, job, org, providers, name, kind, state, refusal, reason, checks, facts, commitment, decision_leaf, release_leaf, created_at, decided_at";
+
+fn row(r: &Row<'_>) -> rusqlite::Result<Option<ReleaseRow>> {
+    let providers: String = r.get(3)?;
+    let (kind, state): (String, String) = (r.get(5)?, r.get(6)?);
+    let kind = [OutputKind::Table, OutputKind::Model].into_iter().find(|k| k.word() == kind);
+    let (Some(kind), Some(state)) = (kind, ReleaseState::parse(&state)) else { return Ok(None) };
+    let text = |i: usize| -> rusqlite::Result<Option<String>> { r.get(i) };
+    let Some(facts) = text(10)?.and_then(|t| serde_json::from_str(&t).ok()) else { return Ok(None) };
+    let parse = |t: Option<String>| t.and_then(|t| serde_json::from_str(&t).ok());
+    Ok(Some(ReleaseRow {
+        id: r.get(0)?,
+        job: r.get(1)?,
+        org: r.get(2)?,
+        providers: providers.split('|').filter_map(|p| p.parse().ok()).collect(),
+        name: r.get(4)?,
+        kind,
+        state,
+        refusal: parse(text(7)?),
+        reason: r.get(8)?,
+        checks: parse(text(9)?).unwrap_or_default(),
+        facts,
+        commitment: r.get(11)?,
+        decision_leaf: r.get(12)?,
+        release_leaf: r.get(13)?,
+        created_at: r.get(14)?,
+        decided_at: r.get(15)?,
+    }))
+}
+
+/// Which outputs a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this job only.
+    pub job: Option<JobId>,
+    /// In this state only.
+    pub state: Option<String>,
+}
+
+/// One output, for facts of an authorisation question; nothing of it is shown before that was answered.
+///
+/// # Errors
+/// What the store says.
+pub fn find(connection: &Connection, id: &ReleaseId) -> Result<Option<ReleaseRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM release WHERE id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], row).optional()?.flatten())
+}
+
+/// Outputs, newest first, at most 500. The caller leaves out what may not be seen.
+///
+/// # Errors
+/// What the store says.
+pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<ReleaseRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM release WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY created_at DESC, rowid DESC LIMIT 500"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![filter.job, filter.state], row)?;
+    Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// What left, with the manifest that says where it comes from. Only the gate builds one.
+#[derive(Debug, Serialize)]
+pub struct Released {
+    manifest: ReleaseRow,
+    #[serde(serialize_with = "as_json")]
+    artefact: Zeroizing<Vec<u8>>,
+}
+
+fn as_json<S: serde::Serializer>(bytes: &Zeroizing<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(serde::ser::Error::custom)?;
+    value.serialize(s)
+}
+
+impl Released {
+    /// The manifest.
+    pub fn manifest(&self) -> &ReleaseRow {
+        &self.manifest
+    }
+    /// The artefact, canonical JSON.
+    pub fn artefact(&self) -> &[u8] {
+        &self.artefact
+    }
+}
+
+/// Opens what was released.
+///
+/// # Errors
+/// `release.held` or `release.denied` in any other state, `request.not_found`.
+pub fn open(connection: &Connection, artefacts: &Artefacts, permit: Permit<actions::ReleaseRead>) -> Result<Released, super::decide::DecideError> {
+    let manifest = find(connection, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
+    match manifest.state {
+        ReleaseState::Released => {}
+        ReleaseState::Held => return Err(Refused::new(&refusal::RELEASE_HELD).into()),
+        ReleaseState::Denied | ReleaseState::Refused => return Err(Refused::new(&refusal::RELEASE_DENIED).into()),
+    }
+    let artefact = artefacts.read(connection, &manifest.id, &part("artefact")?)?;
+    Ok(Released { manifest, artefact })
+}
+
+/// What a reviewer sees of an output that is held: the artefact as it would leave, and the evidence. Each opening is a leaf.
+///
+/// # Errors
+/// `request.not_found`, or what the store says.
+pub fn review_copy(
+    tx: &Tx<'_>,
+    artefacts: &Artefacts,
+    journal: &Journal,
+    permit: Permit<actions::ReleaseEvidenceRead>,
+) -> Result<serde_json::Value, super::decide::DecideError> {
+    let manifest = find(tx, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
+    let value = evidence(tx, artefacts, &manifest)?;
+    let who = permit.caller().principal();
+    let body = serde_json::json!({ "release": manifest.id, "by": who.id, "org": who.org });
+    let _ = journal.append(tx, LeafKind::ReviewCopy, &body, &[&who.org])?;
+    Ok(value)
+}
+
+/// Artefact and evidence of an output, for those whose permit was judged.
+fn evidence(connection: &Connection, artefacts: &Artefacts, row: &ReleaseRow) -> Result<serde_json::Value, StoreError> {
+    let read = |name: &str| -> Result<serde_json::Value, StoreError> {
+        if row.state == ReleaseState::Refused {
+            return Ok(serde_json::Value::Null);
+        }
+        let bytes = artefacts.read(connection, &row.id, &part(name)?)?;
+        serde_json::from_slice(&bytes).map_err(|_| StoreError::Malformed("artefact"))
+    };
+    Ok(serde_json::json!({ "artefact": read("artefact")?, "evidence": read("evidence")? }))
+}
