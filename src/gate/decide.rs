@@ -1,6 +1,6 @@
 //! The decision: pure, from exact values with their evidence to what may be shown. No files, no clock, no store.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use protocol::model::LinearModel;
 use protocol::plan::ViewColumn;
@@ -21,14 +21,15 @@ pub struct RawOutput {
     tables: Vec<TableOutput>,
     models: Vec<LinearModel>,
     columns: Vec<ViewColumn>,
+    coded: BTreeSet<String>,
     units: u64,
 }
 
 impl RawOutput {
     /// Seals what a job returned: tables with evidence from the engine, models from the guest, the granted and derived columns
-    /// that they may name, and how many privacy units stand behind the view.
-    pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, units: u64) -> Self {
-        Self { tables, models, columns, units }
+    /// that they may name, which of them the plan top- and bottom-codes, and how many privacy units stand behind the view.
+    pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
+        Self { tables, models, columns, coded, units }
     }
 
     /// HMAC-SHA-256(job key, canonical bytes): the same for the same job, whoever replays it; says nothing without the key.
@@ -56,7 +57,8 @@ pub struct JobFacts {
     /// Organisation of the module's author.
     pub author_org: OrgId,
     /// The agreement.
-    pub agreement: AgreementId,
+    /// `None` on synthetic data.
+    pub agreement: Option<AgreementId>,
     /// The plan.
     pub plan: PlanId,
     /// Digest of the plan, hexadecimal.
@@ -68,7 +70,7 @@ pub struct JobFacts {
     /// Purpose.
     pub purpose: String,
     /// Who is to get it.
-    pub recipient: String,
+    pub recipient: OrgId,
     /// Source attribution: catalogue entries, their owners, versions and columns.
     pub sources: Vec<SourceFact>,
     /// Day on which consent was looked up.
@@ -159,7 +161,7 @@ impl Decision {
         let rules = policy.rules();
         let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
         for table in &raw.tables {
-            let decided = sdc::decide_table(table, &rules.table, raw.units, &coded(&raw.columns));
+            let decided = sdc::decide_table(table, &rules.table, raw.units, &raw.coded);
             let automatic = if rules.table.automatic { Outcome::Release } else { Outcome::Hold };
             outputs.push(output(&table.header.request.name, OutputKind::Table, decided.map(|d| (d.table, d.evidence, d.checks)), rules.doors.table, automatic)?);
         }
@@ -169,6 +171,21 @@ impl Decision {
             outputs.push(output(&model.name, OutputKind::Model, decided.map(|d| (d.model, d.evidence, d.checks)), rules.doors.artefact, Outcome::Hold)?);
         }
         Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment })
+    }
+
+    /// What would have been decided, for the author of a module that ran on synthetic data. No output of real data comes here:
+    /// [`Decision::seal`] is its only way.
+    pub fn rehearsal(&self) -> serde_json::Value {
+        let outputs = self.outputs.iter().map(|o| {
+            let (outcome, refusal) = match &o.outcome {
+                Outcome::Release => ("release", None),
+                Outcome::Hold => ("hold", None),
+                Outcome::Refuse(refused) => ("refuse", Some(refused)),
+            };
+            let artefact: serde_json::Value = serde_json::from_slice(&o.artefact).unwrap_or_default();
+            serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": o.checks, "artefact": artefact })
+        });
+        serde_json::Value::Array(outputs.collect())
     }
 
     /// The job's commitment.
@@ -210,9 +227,4 @@ fn output<T: Serialize, E: Serialize>(
 
 fn canonical(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     protocol::canonical::to_canonical_json(value).map_err(|_| StoreError::Malformed("an artefact is not canonical"))
-}
-
-/// Which number columns are bottom- and top-coded: those whose bounds the plan set by a constant.
-fn coded(columns: &[ViewColumn]) -> BTreeMap<&str, bool> {
-    columns.iter().map(|c| (c.name.as_str(), c.coded)).collect()
 }

@@ -13,7 +13,7 @@ mod freeze;
 mod record;
 mod review;
 
-pub use decide::{Decision, JobFacts, Outcome, OutputKind, RawOutput};
+pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, lift, set, standing};
 pub use record::{Filter, Prepared, Released, ReleaseRow, ReleaseState, find, list, open, review_copy};
 pub(crate) use record::hex;

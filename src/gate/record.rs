@@ -178,7 +178,7 @@ impl Prepared {
             };
             let decision = journal.append(tx, LeafKind::Decision, &body, &readers)?.number();
             let release_leaf = match state {
-                ReleaseState::Released => Some(release_leaf(tx, journal, &id, decision, &self.facts.recipient, &artefact_commitment, &readers)?),
+                ReleaseState::Released => Some(release_leaf(tx, journal, &id, decision, self.facts.recipient.as_str(), &artefact_commitment, &readers)?),
                 _ => None,
             };
             if let Some(bundle) = bundle {

@@ -85,7 +85,7 @@ pub fn review(
     let body = ReviewBody { release: &row.id, by: &who.id, org: &who.org, approve, reason, clauses, artefact_commitment: &row.commitment };
     let _ = journal.append(tx, LeafKind::Review, &body, &readers)?;
     let (state, leaf) = if approve {
-        let leaf = release_leaf(tx, journal, &row.id, row.decision_leaf, &row.facts.recipient, &row.commitment, &readers)?;
+        let leaf = release_leaf(tx, journal, &row.id, row.decision_leaf, row.facts.recipient.as_str(), &row.commitment, &readers)?;
         (ReleaseState::Released, Some(leaf))
     } else {
         (ReleaseState::Denied, None)

@@ -13,11 +13,13 @@
 //! | `state` | the transition function, pure |
 //! | `spec` | what is pinned |
 //! | `records` | rows and their reading |
+//! | `import` | uploads through the ingest worker into sealed segments |
 //! | `modules` | uploads, signatures, reviews, compiled code |
 //! | `prepare` | from names to pinned versions, papers and a resolved plan |
 //! | `run` | one job through the workers to the gate |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
+mod import;
 pub mod modules;
 mod prepare;
 mod records;
@@ -25,9 +27,11 @@ mod run;
 mod service;
 mod spec;
 mod state;
+mod synthetic;
 
-pub use prepare::{Submission, submission};
-pub use records::{Accepted, JobRow, find, list, submit};
+pub use import::{ImportOf, ImportReport, RejectedLine};
+pub use prepare::{JobRequest, Submission, judge, submission};
+pub use records::{Accepted, JobRow, SubmitPermit, find, list, reviewed, submit};
 pub use service::{JobSettings, Jobs, Replayed};
 pub use spec::{JobSpec, PinnedSource};
 pub use state::{Event, State};

@@ -33,6 +33,26 @@ impl Workers {
         workers
     }
 
+    /// The worker binary.
+    pub fn binary(&self) -> &std::path::Path {
+        &self.inner.binary
+    }
+
+    /// Digest of the engine that this binary compiles for, hexadecimal: it says so itself, without a conversation.
+    ///
+    /// # Errors
+    /// [`WorkerError::Spawn`] where it does not.
+    pub fn engine_digest(&self) -> Result<String, WorkerError> {
+        let output = std::process::Command::new(&self.inner.binary).arg("digest").env_clear().output().map_err(WorkerError::Spawn)?;
+        let text = String::from_utf8(output.stdout).unwrap_or_default();
+        let digest = text.trim();
+        if output.status.success() && digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Ok(digest.to_owned())
+        } else {
+            Err(WorkerError::OutOfTurn("the engine's digest was due"))
+        }
+    }
+
     /// Threads of an engine.
     pub fn threads(&self) -> u16 {
         self.inner.threads

@@ -1,0 +1,260 @@
+//! From the names in a request to pinned versions, papers in force and a resolved plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::Connection;
+
+use super::JobError;
+use super::modules::{self, ModuleRow, ModuleState};
+use super::spec::{JobSpec, PinnedSource};
+use crate::agreement::{Columns, Digest, Door, InForce, JobFacts as Papers};
+use crate::catalog::store::{self as catalogue, EntryRow, VersionKind};
+use crate::catalog::{CatalogueEntry, FusionPlan, MemberInput, PinnedVersion, ResolvedPlan, RunContext};
+use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
+use crate::gate::SourceFact;
+use crate::id::{AgreementId, DatasetId, ModuleDigest, Name, OrgId, PlanId};
+use crate::refusal::{self, Refused};
+use crate::store::StoreError;
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub struct JobRequest {
+    /// The agreement; needed on real data.
+    pub agreement: Option<AgreementId>,
+    /// The plan.
+    pub plan: PlanId,
+    /// The module.
+    pub module: ModuleDigest,
+    /// Purpose.
+    pub purpose: Name,
+    /// Recipient.
+    pub recipient: OrgId,
+    /// Rows of synthetic data; `None`: real data.
+    pub synthetic_rows: Option<u64>,
+}
+
+/// A request with everything pinned, ready to be queued.
+#[derive(Debug)]
+pub struct Submission {
+    /// What is pinned.
+    pub spec: JobSpec,
+    /// Owners of the inputs, the operator left out.
+    pub providers: BTreeSet<OrgId>,
+    /// Whether the module is approved.
+    pub approved: bool,
+    /// Digest of the request as asked, for idempotency.
+    pub request_digest: String,
+}
+
+/// Rows of synthetic data that may be asked for.
+pub const SYNTHETIC_ROWS_MAX: u64 = 1_000_000;
+
+/// Pins a request at `now` and judges what can be judged before authorisation: module, plan, and on real data versions.
+///
+/// # Errors
+/// `module.*`, `plan.*`, `dataset.*`, `request.not_found`.
+pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, now: Timestamp) -> Result<Submission, JobError> {
+    let module = modules::find(connection, &request.module)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("module"))?;
+    if module.org != *org {
+        return Err(Refused::new(&refusal::NOT_FOUND).subject("module").into());
+    }
+    let real = request.synthetic_rows.is_none();
+    judge_module(&module, real)?;
+    if let Some(rows) = request.synthetic_rows
+        && !(1..=SYNTHETIC_ROWS_MAX).contains(&rows)
+    {
+        return Err(Refused::new(&refusal::MALFORMED).subject("rows").threshold(format!("1 to {SYNTHETIC_ROWS_MAX}")).into());
+    }
+    let plan = catalogue::plan(connection, &request.plan)?.filter(|p| p.org == *org).ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?;
+    let entries = entries(connection, &plan.plan, None)?;
+    // Judged first without versions: what the catalogue forbids is refused by name, whatever is imported.
+    let checked = plan.plan.validate(&entries.iter().map(|(id, e)| (id.clone(), &e.entry)).collect())?;
+    let mut sources = Vec::new();
+    if real {
+        if request.agreement.is_none() {
+            return Err(Refused::new(&refusal::AGREEMENT_MISSING).into());
+        }
+        for dataset in plan.plan.datasets() {
+            sources.push(pin(connection, dataset, &entries)?);
+        }
+    }
+    let spec = JobSpec {
+        org: org.clone(),
+        agreement: request.agreement.clone().filter(|_| real),
+        plan: request.plan.clone(),
+        plan_digest: crate::gate::hex(&plan.plan.digest()),
+        module: request.module.clone(),
+        purpose: request.purpose.clone(),
+        recipient: request.recipient.clone(),
+        sources,
+        synthetic_rows: request.synthetic_rows,
+        today: now.date(CHINA_UTC_OFFSET_S),
+    };
+    let asked = serde_json::json!({
+        "agreement": request.agreement, "plan": request.plan, "module": request.module, "purpose": request.purpose,
+        "recipient": request.recipient, "synthetic_rows": request.synthetic_rows,
+    });
+    let asked = protocol::canonical::to_canonical_json(&asked).map_err(|_| StoreError::Fault)?;
+    let request_digest = crate::gate::hex(ring::digest::digest(&ring::digest::SHA256, &asked).as_ref());
+    let providers = checked.owners().into_iter().filter(|o| *o != org).cloned().collect();
+    Ok(Submission { spec, providers, approved: module.state == ModuleState::Approved, request_digest })
+}
+
+fn judge_module(module: &ModuleRow, real: bool) -> Result<(), Refused> {
+    match module.state {
+        ModuleState::Approved => Ok(()),
+        ModuleState::Unreviewed if !real => Ok(()),
+        ModuleState::Unreviewed => Err(Refused::new(&refusal::MODULE_UNREVIEWED)),
+        ModuleState::Denied => Err(Refused::new(&refusal::MODULE_DENIED)),
+    }
+}
+
+fn pin(connection: &Connection, dataset: &DatasetId, entries: &BTreeMap<DatasetId, EntryRow>) -> Result<PinnedSource, JobError> {
+    let entry = entries.get(dataset).ok_or(StoreError::Fault)?;
+    let version = catalogue::latest(connection, dataset, VersionKind::Data)?
+        .ok_or_else(|| Refused::new(&refusal::DATASET_NO_VERSION).subject(dataset.as_str()))?;
+    let consent = catalogue::latest(connection, dataset, VersionKind::Consent)?.map(|v| v.version);
+    if entry.entry.consent_unit.is_some() && consent.is_none() {
+        return Err(Refused::new(&refusal::DATASET_NO_CONSENT).subject(dataset.as_str()).into());
+    }
+    Ok(PinnedSource {
+        dataset: dataset.clone(),
+        entry_revision: entry.revision,
+        version: version.version,
+        consent_version: consent.filter(|_| entry.entry.consent_unit.is_some()),
+    })
+}
+
+/// Entries of a plan: the newest, or the pinned revisions.
+fn entries(connection: &Connection, plan: &FusionPlan, pinned: Option<&[PinnedSource]>) -> Result<BTreeMap<DatasetId, EntryRow>, JobError> {
+    let mut found = BTreeMap::new();
+    for dataset in plan.datasets() {
+        let revision = pinned.and_then(|p| p.iter().find(|s| s.dataset == *dataset)).map(|s| s.entry_revision);
+        let row = match revision {
+            Some(revision) => catalogue::entry_at(connection, dataset, revision)?,
+            None => catalogue::entry(connection, dataset)?,
+        };
+        found.insert(dataset.clone(), row.ok_or_else(|| Refused::new(&refusal::NOT_FOUND).subject(dataset.as_str()))?);
+    }
+    Ok(found)
+}
+
+/// A job's plan, resolved over what it pinned.
+pub(super) struct Prepared {
+    pub(super) plan: FusionPlan,
+    pub(super) resolved: ResolvedPlan,
+    pub(super) module: ModuleRow,
+}
+
+/// Resolves a pinned specification. Classes and levels are judged by the newest entries too, so that a re-grading counts.
+///
+/// # Errors
+/// As [`submission`], and `agreement.plan` where the plan is not the pinned one.
+pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> Result<Prepared, JobError> {
+    let module = modules::find(connection, &spec.module)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("module"))?;
+    judge_module(&module, spec.synthetic_rows.is_none())?;
+    let plan = catalogue::plan(connection, &spec.plan)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?.plan;
+    if crate::gate::hex(&plan.digest()) != spec.plan_digest {
+        return Err(Refused::new(&refusal::AGREEMENT_PLAN).into());
+    }
+    let newest = entries(connection, &plan, None)?;
+    let catalogue: BTreeMap<DatasetId, &CatalogueEntry> = newest.iter().map(|(id, e)| (id.clone(), &e.entry)).collect();
+    let checked = plan.validate(&catalogue)?;
+    if spec.synthetic_rows.is_some() {
+        return Ok(Prepared { plan, resolved: checked, module });
+    }
+    let pinned = entries(connection, &plan, Some(&spec.sources))?;
+    let mut inputs = BTreeMap::new();
+    for source in &spec.sources {
+        let entry = &pinned.get(&source.dataset).ok_or(StoreError::Fault)?.entry;
+        let rows = catalogue::versions(connection, &source.dataset, VersionKind::Data)?
+            .into_iter()
+            .find(|v| v.version == source.version)
+            .ok_or_else(|| Refused::new(&refusal::DATASET_NO_VERSION).subject(source.dataset.as_str()))?
+            .rows;
+        let version = Some(PinnedVersion { version: source.version, rows, consent_version: source.consent_version });
+        inputs.insert(source.dataset.clone(), MemberInput { entry, version });
+    }
+    let run = RunContext { operator: &spec.org, purpose: spec.purpose.as_str(), today: spec.today, threads };
+    let resolved = plan.resolve(&inputs, &run)?;
+    Ok(Prepared { plan, resolved, module })
+}
+
+/// Judges authorisation, application and agreement for a job.
+///
+/// # Errors
+/// The first cause, each its own rule.
+pub(super) fn papers(
+    connection: &Connection,
+    spec: &JobSpec,
+    resolved: &ResolvedPlan,
+    doors: &BTreeSet<Door>,
+    jobs_before: u32,
+    now: Timestamp,
+) -> Result<InForce, JobError> {
+    let agreement = spec.agreement.as_ref().ok_or(Refused::new(&refusal::AGREEMENT_MISSING))?;
+    let owners = resolved.members.iter().map(|m| (m.dataset.clone(), m.owner.clone())).collect();
+    let mut columns = Columns::new();
+    for p in &resolved.provenance {
+        columns.entry(p.dataset.clone()).or_default().insert(p.column.clone());
+    }
+    let digest = Digest(unhex(&spec.plan_digest).ok_or(StoreError::Fault)?);
+    let facts = Papers {
+        operator: &spec.org,
+        purpose: &spec.purpose,
+        recipient: &spec.recipient,
+        doors,
+        owners: &owners,
+        columns: &columns,
+        plan: &spec.plan,
+        plan_digest: digest,
+        jobs_before,
+        now,
+    };
+    Ok(crate::agreement::records::check(connection, agreement, &facts)?)
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0u8; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (to, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(out)
+}
+
+/// Jobs on real data under an agreement so far; with `before`, those submitted before that job.
+pub(super) fn jobs_under(connection: &Connection, agreement: &AgreementId, before: Option<&crate::id::JobId>) -> Result<u32, StoreError> {
+    let sql = "SELECT count(*) FROM job WHERE agreement = ?1 AND synthetic = 0
+               AND (?2 IS NULL OR rowid < (SELECT rowid FROM job WHERE id = ?2))";
+    Ok(connection.prepare_cached(sql)?.query_row(rusqlite::params![agreement, before], |r| r.get(0))?)
+}
+
+/// Judges the papers for a request before it is queued; doors are judged when outputs are there.
+///
+/// # Errors
+/// As [`papers`].
+pub fn judge(connection: &Connection, submission: &Submission, now: Timestamp) -> Result<InForce, JobError> {
+    let prepared = resolve(connection, &submission.spec, 1)?;
+    let agreement = submission.spec.agreement.as_ref().ok_or(Refused::new(&refusal::AGREEMENT_MISSING))?;
+    let before = jobs_under(connection, agreement, None)?;
+    papers(connection, &submission.spec, &prepared.resolved, &BTreeSet::new(), before, now)
+}
+
+/// Source attribution of a job.
+pub(super) fn sources(spec: &JobSpec, resolved: &ResolvedPlan) -> Vec<SourceFact> {
+    let fact = |member: &crate::catalog::ResolvedMember| {
+        let pinned = spec.sources.iter().find(|s| s.dataset == member.dataset);
+        let columns = resolved.provenance.iter().filter(|p| p.dataset == member.dataset).map(|p| p.column.clone());
+        SourceFact {
+            dataset: member.dataset.clone(),
+            owner: member.owner.clone(),
+            version: pinned.map_or(0, |s| s.version),
+            consent_version: pinned.and_then(|s| s.consent_version),
+            columns: columns.collect(),
+        }
+    };
+    resolved.members.iter().map(fact).collect()
+}
