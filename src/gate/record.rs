@@ -13,7 +13,7 @@ use crate::id::{JobId, Name, OrgId, ReleaseId};
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
 use crate::sdc::Check;
-use crate::store::store::{Artefacts, Bundle};
+use crate::store::artefacts::{Artefacts, Bundle};
 use crate::store::{StoreError, Tx};
 use crate::tlog::{Journal, LeafKind};
 
@@ -153,13 +153,14 @@ impl Prepared {
         let frozen = freeze::standing(tx, &providers, &self.facts.org)?.is_some();
         let readers: Vec<&OrgId> = providers.iter().chain([&self.facts.org]).collect();
         let facts = json(&self.facts)?;
+        let none: Option<&Refused> = None;
         let policy = hex(&self.policy_digest);
         let mut told = Vec::with_capacity(self.outputs.len());
         for (decided, id, bundle, commitment) in self.outputs {
             let (state, refusal) = match &decided.outcome {
-                Outcome::Release if frozen => (ReleaseState::Held, None),
-                Outcome::Release => (ReleaseState::Released, None),
-                Outcome::Hold => (ReleaseState::Held, None),
+                Outcome::Release if frozen => (ReleaseState::Held, none),
+                Outcome::Release => (ReleaseState::Released, none),
+                Outcome::Hold => (ReleaseState::Held, none),
                 Outcome::Refuse(refused) => (ReleaseState::Refused, Some(refused)),
             };
             let artefact_commitment = hex(&commitment);
@@ -319,7 +320,7 @@ pub fn open(connection: &Connection, artefacts: &Artefacts, permit: Permit<actio
         ReleaseState::Held => return Err(Refused::new(&refusal::RELEASE_HELD).into()),
         ReleaseState::Denied | ReleaseState::Refused => return Err(Refused::new(&refusal::RELEASE_DENIED).into()),
     }
-    let artefact = artefacts.read(connection, &manifest.id, &part("artefact")?)?;
+    let artefact = artefacts.read(connection, &manifest.id, &part("artefact")?)?.ok_or(StoreError::Malformed("artefact"))?;
     Ok(Released { manifest, artefact })
 }
 
@@ -347,7 +348,7 @@ fn evidence(connection: &Connection, artefacts: &Artefacts, row: &ReleaseRow) ->
         if row.state == ReleaseState::Refused {
             return Ok(serde_json::Value::Null);
         }
-        let bytes = artefacts.read(connection, &row.id, &part(name)?)?;
+        let bytes = artefacts.read(connection, &row.id, &part(name)?)?.ok_or(StoreError::Malformed("artefact"))?;
         serde_json::from_slice(&bytes).map_err(|_| StoreError::Malformed("artefact"))
     };
     Ok(serde_json::json!({ "artefact": read("artefact")?, "evidence": read("evidence")? }))

@@ -13,12 +13,14 @@
 //! | `state` | the transition function, pure |
 //! | `spec` | what is pinned |
 //! | `records` | rows and their reading |
+//! | `disposal` | what the end of an agreement destroys |
 //! | `import` | uploads through the ingest worker into sealed segments |
 //! | `modules` | uploads, signatures, reviews, compiled code |
 //! | `prepare` | from names to pinned versions, papers and a resolved plan |
 //! | `run` | one job through the workers to the gate |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
+mod disposal;
 mod import;
 pub mod modules;
 mod prepare;
@@ -29,6 +31,7 @@ mod spec;
 mod state;
 mod synthetic;
 
+pub use disposal::{Certificate, Disposal, EndCause, Kept};
 pub use import::{ImportOf, ImportReport, RejectedLine};
 pub use prepare::{JobRequest, Submission, judge, submission};
 pub use records::{Accepted, JobRow, SubmitPermit, find, list, reviewed, submit};
@@ -56,7 +59,8 @@ pub const MIGRATION: Migration = Migration {
               manifest TEXT NOT NULL, imports TEXT NOT NULL, state TEXT NOT NULL, reviewer TEXT, reason TEXT,
               bytes BLOB NOT NULL, engine TEXT NOT NULL, code BLOB NOT NULL, created_at INTEGER NOT NULL, reviewed_at INTEGER) STRICT;
           CREATE TABLE signing_key (
-              id TEXT PRIMARY KEY, org TEXT NOT NULL, public_key BLOB NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER) STRICT;",
+              id TEXT PRIMARY KEY, org TEXT NOT NULL, public_key BLOB NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER) STRICT;
+          CREATE TABLE disposal (agreement TEXT PRIMARY KEY, certificate TEXT NOT NULL, at INTEGER NOT NULL) STRICT;",
 };
 
 /// Why nothing was done: a rule, or the store.

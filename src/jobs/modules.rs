@@ -225,8 +225,8 @@ impl CompiledModule {
         }
         let key = store.keyring.derive(KeyUse::ModuleMac);
         let engine = crate::gate::hex(&compiled.engine);
-        let bytes = seal::seal(&key, bytes_context(&verified.digest).as_bytes(), &verified.bytes)?;
-        let code = seal::seal(&key, code_context(&verified.digest, &engine).as_bytes(), &compiled.code)?;
+        let bytes = seal::seal(&key, bytes_context(&verified.digest).as_bytes(), &verified.bytes).map_err(StoreError::from)?;
+        let code = seal::seal(&key, code_context(&verified.digest, &engine).as_bytes(), &compiled.code).map_err(StoreError::from)?;
         let who = permit.caller().principal();
         let manifest = serde_json::to_string(&compiled.manifest).map_err(|_| StoreError::Fault)?;
         let imports = serde_json::to_string(&compiled.imports).map_err(|_| StoreError::Fault)?;

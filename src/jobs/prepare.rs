@@ -141,7 +141,6 @@ fn entries(connection: &Connection, plan: &FusionPlan, pinned: Option<&[PinnedSo
 
 /// A job's plan, resolved over what it pinned.
 pub(super) struct Prepared {
-    pub(super) plan: FusionPlan,
     pub(super) resolved: ResolvedPlan,
     pub(super) module: ModuleRow,
 }
@@ -161,7 +160,7 @@ pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> 
     let catalogue: BTreeMap<DatasetId, &CatalogueEntry> = newest.iter().map(|(id, e)| (id.clone(), &e.entry)).collect();
     let checked = plan.validate(&catalogue)?;
     if spec.synthetic_rows.is_some() {
-        return Ok(Prepared { plan, resolved: checked, module });
+        return Ok(Prepared { resolved: checked, module });
     }
     let pinned = entries(connection, &plan, Some(&spec.sources))?;
     let mut inputs = BTreeMap::new();
@@ -177,7 +176,7 @@ pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> 
     }
     let run = RunContext { operator: &spec.org, purpose: spec.purpose.as_str(), today: spec.today, threads };
     let resolved = plan.resolve(&inputs, &run)?;
-    Ok(Prepared { plan, resolved, module })
+    Ok(Prepared { resolved, module })
 }
 
 /// Judges authorisation, application and agreement for a job.

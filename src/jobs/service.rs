@@ -79,6 +79,8 @@ pub struct Replayed {
     pub same: bool,
 }
 
+/// How often agreements whose term is over are looked for.
+const DISPOSAL_EVERY: Duration = Duration::from_secs(60);
 /// How many versions of compiled code are kept as open memory.
 const CODE_KEPT_MAX: usize = 64;
 
@@ -124,6 +126,20 @@ impl Jobs {
                 }
             })?;
         }
+        let weak = Arc::downgrade(&jobs.0);
+        std::thread::Builder::new().name("disposal".into()).spawn(move || {
+            while let Some(inner) = weak.upgrade() {
+                let jobs = Self(inner);
+                if lock(&jobs.0.wake.0).closed {
+                    return;
+                }
+                if let Err(error) = jobs.dispose_expired() {
+                    tracing::error!(%error, "the disposal of an expired agreement failed and is tried again");
+                }
+                drop(jobs);
+                std::thread::sleep(DISPOSAL_EVERY);
+            }
+        })?;
         Ok(jobs)
     }
 
