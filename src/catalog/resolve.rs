@@ -4,19 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::limits::Limits;
-use protocol::linkage::canonical;
-use protocol::plan::{ColumnRef, FilterOp, FusePlan, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform, ViewType};
+use protocol::plan::{ColumnRef, FilterOp, FusePlan, JoinKind, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform, ViewType};
 use protocol::schema::{ColumnSchema, ColumnType, Role, is_name};
-use protocol::value::{parse_date, parse_decimal, parse_hour};
 
-use super::document::are_labels;
+use super::constants::{literal, refuse, resolve_transform};
 use super::entry::{AccessClass, CatalogueEntry, ColumnEntry, SecurityLevel};
-use super::plan::{Constant, FilterDocument, FusionPlan, JoinDocument, OutputDocument, TransformDocument};
+use super::plan::{FilterDocument, FusionPlan, JoinDocument, OutputDocument};
 use crate::clock::Date;
 use crate::id::{DatasetId, Name, OrgId};
 use crate::refusal::{
     DATASET_CORE, DATASET_NO_CONSENT, DATASET_NO_VERSION, DATASET_SHARING_NONE, NOT_FOUND, PLAN_DIRECT_IDENTIFIER, PLAN_INVALID,
-    PLAN_SENSITIVE_FILTER, PLAN_TRANSFORM, PLAN_UNIT, Refused, Rule,
+    PLAN_SENSITIVE_FILTER, PLAN_TRANSFORM, PLAN_UNIT, Refused,
 };
 
 /// Members of a plan.
@@ -102,9 +100,15 @@ pub struct Provenance {
 }
 
 impl ResolvedPlan {
-    /// Every organisation whose word an agreement needs, sorted.
-    pub fn owners(&self) -> BTreeSet<&OrgId> {
-        self.members.iter().map(|m| &m.owner).collect()
+    /// Of each dataset the organisation whose word an agreement needs.
+    pub fn owners(&self) -> BTreeMap<DatasetId, OrgId> {
+        self.members.iter().map(|m| (m.dataset.clone(), m.owner.clone())).collect()
+    }
+
+    /// Of each dataset every column that is loaded, whether granted, joined on, filtered by, the unit or what consent is for.
+    pub fn columns(&self) -> BTreeMap<DatasetId, BTreeSet<String>> {
+        let names = |m: &PlanMember| m.columns.iter().map(|c| c.name.clone()).collect();
+        self.members.iter().zip(&self.fuse.members).map(|(m, loaded)| (m.dataset.clone(), names(loaded))).collect()
     }
 }
 
@@ -134,10 +138,6 @@ impl FusionPlan {
         }
         Resolver::new(self, inputs, run)?.finish()
     }
-}
-
-fn refuse(rule: &'static Rule, element: &str, why: &str) -> Refused {
-    Refused::new(rule).subject(&format!("{element}: {why}"))
 }
 
 struct Member<'a> {
@@ -377,70 +377,6 @@ fn filter(member: &mut Member<'_>, document: &FilterDocument) -> Result<RowFilte
     };
     let values = constants.iter().map(|c| literal(&element, &column.schema, c)).collect::<Result<Vec<_>, _>>()?;
     Ok(RowFilter { column: member.load(index), op: document.op, values })
-}
-
-fn literal(element: &str, schema: &ColumnSchema, constant: &Constant) -> Result<Literal, Refused> {
-    let bad = |why| refuse(&PLAN_INVALID, element, why);
-    let text = constant.text();
-    match &schema.ty {
-        ColumnType::Number { scale, .. } => number(element, *scale, constant).map(Literal::Int),
-        ColumnType::Date => parse_date(&text).map(Literal::Int).ok_or_else(|| bad("not a date YYYY-MM-DD")),
-        ColumnType::Hour => parse_hour(&text).map(Literal::Int).ok_or_else(|| bad("not an hour YYYY-MM-DD HH")),
-        ColumnType::Category { domain } if domain.contains(&text) => Ok(Literal::Text(text)),
-        ColumnType::Category { .. } => Err(bad("a label outside the domain")),
-        ColumnType::Text { .. } => match schema.linkage {
-            None => Ok(Literal::Text(text)),
-            Some(kind) => {
-                canonical(kind, &text).map(|t| Literal::Text(t.into_owned())).ok_or_else(|| bad("not of the form of its linkage key"))
-            }
-        },
-    }
-}
-
-impl Constant {
-    fn text(&self) -> String {
-        match self {
-            Self::Integer(n) => n.to_string(),
-            Self::Text(t) => t.clone(),
-        }
-    }
-}
-
-fn number(element: &str, scale: u8, constant: &Constant) -> Result<i64, Refused> {
-    parse_decimal(&constant.text(), scale).ok_or_else(|| refuse(&PLAN_INVALID, element, "a constant is not a decimal of the column's resolution"))
-}
-
-fn resolve_transform(name: &str, schema: &ColumnSchema, document: &TransformDocument) -> Result<Transform, Refused> {
-    let element = format!("outputs.{name}");
-    let bad = |why| refuse(&PLAN_TRANSFORM, &element, why);
-    let scale = match schema.ty {
-        ColumnType::Number { scale, .. } => Some(scale),
-        _ => None,
-    };
-    let stored = |constant: &Constant| number(&element, scale.ok_or_else(|| bad("for numbers only"))?, constant);
-    Ok(match document {
-        TransformDocument::Keep => Transform::Keep,
-        TransformDocument::Pseudonym if schema.linkage.is_some() => Transform::Pseudonym,
-        TransformDocument::Pseudonym => return Err(bad("only a linkage key has a pseudonym")),
-        TransformDocument::Mask => Transform::Mask,
-        TransformDocument::Bucket(bucket) => Transform::Bucket(*bucket),
-        TransformDocument::Prefix(0) => return Err(bad("keeps no character; use `mask`")),
-        TransformDocument::Prefix(characters) => Transform::Prefix { characters: *characters },
-        TransformDocument::Bands { cuts, labels } => {
-            let cuts = cuts.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
-            if cuts.is_empty() || !cuts.is_sorted_by(|a, b| a < b) || labels.len() != cuts.len() + 1 || !are_labels(labels) {
-                return Err(bad("cut points must rise, with one distinct label more than cut points"));
-            }
-            Transform::Bands { cuts, labels: labels.clone() }
-        }
-        TransformDocument::Clamp { min, max } => {
-            let (min, max) = (stored(min)?, stored(max)?);
-            if min > max {
-                return Err(bad("`min` lies above `max`"));
-            }
-            Transform::Clamp { min, max }
-        }
-    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Date;
 use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, OrgId, PlanId, PrincipalId};
+use super::checks::{self, Check};
 use crate::policy::ActivePolicy;
 use crate::refusal::{self, Refused};
 use crate::sdc;
@@ -137,7 +138,7 @@ pub(super) struct Decided {
     pub(super) outcome: Outcome,
     pub(super) artefact: Vec<u8>,
     pub(super) evidence: Vec<u8>,
-    pub(super) checks: Vec<sdc::Check>,
+    pub(super) checks: Vec<Check>,
 }
 
 /// The decisions about a job's outputs.
@@ -158,17 +159,12 @@ impl Decision {
             return Err(Refused::new(&refusal::OUTPUT_NONE).into());
         }
         let commitment = raw.commitment(job_key)?;
-        let rules = policy.rules();
         let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
         for table in &raw.tables {
-            let decided = sdc::decide_table(table, &rules.table, raw.units, &raw.coded);
-            let automatic = if rules.table.automatic { Outcome::Release } else { Outcome::Hold };
-            outputs.push(output(&table.header.request.name, OutputKind::Table, decided.map(|d| (d.table, d.evidence, d.checks)), rules.doors.table, automatic)?);
+            outputs.push(decide_one_table(table, &raw.coded, raw.units, policy)?);
         }
         for model in &raw.models {
-            let decided = sdc::decide_model(model, &rules.model, raw.units, &raw.columns);
-            // A model always waits for a person, whatever the policy says.
-            outputs.push(output(&model.name, OutputKind::Model, decided.map(|d| (d.model, d.evidence, d.checks)), rules.doors.artefact, Outcome::Hold)?);
+            outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);
         }
         Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment })
     }
@@ -205,24 +201,53 @@ pub enum DecideError {
     Store(#[from] StoreError),
 }
 
-fn output<T: Serialize, E: Serialize>(
-    name: &str,
-    kind: OutputKind,
-    decided: Result<(T, E, Vec<sdc::Check>), Refused>,
-    door: bool,
-    otherwise: Outcome,
-) -> Result<Decided, StoreError> {
-    Ok(match decided {
-        Ok((artefact, evidence, checks)) => Decided {
-            name: name.to_owned(),
-            kind,
-            outcome: if door { otherwise } else { Outcome::Refuse(Refused::new(&refusal::AGREEMENT_DOOR).subject(kind.word())) },
-            artefact: canonical(&artefact)?,
+fn decide_one_table(table: &TableOutput, coded: &BTreeSet<String>, units: u64, policy: &ActivePolicy) -> Result<Decided, DecideError> {
+    let request = &table.header.request;
+    let coding = request.measures.iter().map(|m| {
+        let coded = m.column.as_ref().is_some_and(|c| coded.contains(c));
+        sdc::Coding { bottom: coded, top: coded }
+    });
+    let coding: Vec<sdc::Coding> = coding.collect();
+    let rules = &policy.rules().table;
+    match sdc::decide_table(table, policy, &coding, units) {
+        Ok((shown, evidence)) => Ok(Decided {
+            name: request.name.clone(),
+            kind: OutputKind::Table,
+            outcome: if rules.automatic { Outcome::Release } else { Outcome::Hold },
+            artefact: canonical(&shown)?,
             evidence: canonical(&evidence)?,
-            checks,
-        },
-        Err(refused) => Decided { name: name.to_owned(), kind, outcome: Outcome::Refuse(refused), artefact: Vec::new(), evidence: Vec::new(), checks: Vec::new() },
-    })
+            checks: checks::table(rules, &shown),
+        }),
+        Err(why) => refused(&request.name, OutputKind::Table, why),
+    }
+}
+
+fn decide_one_model(model: &LinearModel, columns: &[ViewColumn], units: u64, policy: &ActivePolicy) -> Result<Decided, DecideError> {
+    // A feature is a column that the module was handed or derived: other text would be a way out.
+    if !model.features.iter().all(|f| columns.iter().any(|c| f.split_once('=').map_or(f.as_str(), |(name, _)| name) == c.name)) {
+        return refused(&model.name, OutputKind::Model, Refused::new(&refusal::MODEL_INVALID).into());
+    }
+    match sdc::decide_model(model, policy, units) {
+        Ok(shown) => Ok(Decided {
+            name: model.name.clone(),
+            kind: OutputKind::Model,
+            // A model always waits for a person, whatever the policy says.
+            outcome: Outcome::Hold,
+            evidence: canonical(&serde_json::json!({ "units": units, "parameters": shown.terms.len() + 1 }))?,
+            checks: checks::model(&policy.rules().model, &shown),
+            artefact: canonical(&shown)?,
+        }),
+        Err(why) => refused(&model.name, OutputKind::Model, why),
+    }
+}
+
+fn refused(name: &str, kind: OutputKind, why: sdc::NotReleased) -> Result<Decided, DecideError> {
+    let refused = match why {
+        sdc::NotReleased::Refused { refused } | sdc::NotReleased::RefusedByData { refused } => refused,
+        sdc::NotReleased::Malformed(what) => return Err(StoreError::Malformed(what).into()),
+    };
+    let outcome = Outcome::Refuse(refused);
+    Ok(Decided { name: name.to_owned(), kind, outcome, artefact: Vec::new(), evidence: Vec::new(), checks: Vec::new() })
 }
 
 fn canonical(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {

@@ -8,11 +8,13 @@
 //! Invariants: only this module opens a [`RawOutput`]; only this module builds a [`Released`]; whatever is not decided to be
 //! released stays here; a freeze turns a release into a hold inside the same transaction in which it would have been released.
 
+mod checks;
 mod decide;
 mod freeze;
 mod record;
 mod review;
 
+pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, lift, set, standing};
 pub use record::{Filter, Prepared, Released, ReleaseRow, ReleaseState, find, list, open, review_copy};

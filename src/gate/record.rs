@@ -6,13 +6,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::checks::Check;
 use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
 use super::freeze;
 use crate::clock::Timestamp;
 use crate::id::{JobId, Name, OrgId, ReleaseId};
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
-use crate::sdc::Check;
 use crate::store::artefacts::{Artefacts, Bundle};
 use crate::store::{StoreError, Tx};
 use crate::tlog::{Journal, LeafKind};

@@ -96,7 +96,7 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
     });
     let asked = protocol::canonical::to_canonical_json(&asked).map_err(|_| StoreError::Fault)?;
     let request_digest = crate::gate::hex(ring::digest::digest(&ring::digest::SHA256, &asked).as_ref());
-    let providers = checked.owners().into_iter().filter(|o| *o != org).cloned().collect();
+    let providers = checked.owners().into_values().filter(|o| o != org).collect();
     Ok(Submission { spec, providers, approved: module.state == ModuleState::Approved, request_digest })
 }
 

@@ -148,7 +148,7 @@ impl Jobs {
             let prepared = prepare::resolve(c, &spec, threads)?;
             let before = prepare::jobs_under(c, spec.agreement.as_ref().ok_or(StoreError::Fault)?, Some(&id))?;
             let _in_force = prepare::papers(c, &spec, &prepared.resolved, &BTreeSet::new(), before, now)?;
-            let providers: BTreeSet<OrgId> = prepared.resolved.owners().into_iter().cloned().collect();
+            let providers: BTreeSet<OrgId> = prepared.resolved.owners().into_values().collect();
             let policy = release::active(c, &owners(&spec.org, &providers))?;
             Ok((prepared, policy))
         })
@@ -274,7 +274,7 @@ impl Jobs {
         let (spec, threads) = (job.spec.clone(), self.workers().threads());
         let (prepared, policy) = self.store().db.read_blocking(move |c| -> Result<_, JobError> {
             let prepared = prepare::resolve(c, &spec, threads)?;
-            let providers: BTreeSet<OrgId> = prepared.resolved.owners().into_iter().cloned().collect();
+            let providers: BTreeSet<OrgId> = prepared.resolved.owners().into_values().collect();
             let policy = release::active(c, &owners(&spec.org, &providers))?;
             Ok((prepared, policy))
         })?;
