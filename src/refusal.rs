@@ -117,6 +117,7 @@ rules! {
     AGREEMENT_BUDGET = "agreement.budget" ["C19"] "the agreement's number of jobs is used up" | "协议约定的任务次数已用尽" => "amend the agreement" | "请变更协议";
     AGREEMENT_OPERATOR = "agreement.operator" ["X20", "C34", "C35", "Q47"] "the agreement is another operator's and cannot be passed on" | "协议属其他运营主体，不得转委托" => "conclude an agreement of your own" | "请以本单位名义签订协议";
     POLICY_MISSING = "policy.missing" ["X30", "Q41"] "no release policy is set, so nothing may leave" | "未设置出域策略，不得出域" => "ask the data authority to set one" | "请联系数据主管部门设置策略";
+    POLICY_DOOR = "policy.door" ["X30", "Q35", "Q41"] "the release policy does not open this door" | "出域策略未开放此种输出形式" => "ask for another kind of output" | "请改用其他输出形式";
     POLICY_WEAKER = "policy.weaker" ["X14", "X30"] "a provider may only tighten the release policy" | "数源部门仅可收紧出域策略" => "leave every field at least as strict as the floor" | "请使各项不低于最低策略";
     DATASET_INCOMPLETE = "dataset.incomplete" ["X16", "S10", "Q9"] "the catalogue entry lacks an element" | "目录条目要素不完整" => "add every element named" | "请补充所列要素";
     DATASET_INVALID = "dataset.invalid" ["X16", "S10", "Q9"] "the catalogue entry is not of the documented form" | "目录条目不符合格式" => "mend the element named" | "请修正所列要素";
