@@ -258,5 +258,4 @@ fn days(term: super::Term) -> String {
 }
 
 #[cfg(test)]
-#[path = "in_force_tests.rs"]
 pub(super) mod tests;

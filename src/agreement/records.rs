@@ -167,7 +167,8 @@ pub fn decide(
     basis: &str,
     now: Timestamp,
 ) -> Result<(), PolicyError> {
-    if !granted && !(is_text(reason) && is_text(basis)) {
+    let reasoned = is_text(reason) && is_text(basis);
+    if !granted && !reasoned {
         return refuse(&refusal::APPLICATION_REASON, if is_text(reason) { "basis" } else { "reason" });
     }
     let (id, org) = (&permit.resource().id, &permit.caller().principal().org);
@@ -308,5 +309,4 @@ pub fn check(connection: &Connection, id: &AgreementId, job: &JobFacts<'_>) -> R
 }
 
 #[cfg(test)]
-#[path = "records_tests.rs"]
 mod tests;

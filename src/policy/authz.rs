@@ -10,7 +10,7 @@ use cedar_policy::{
 };
 
 use super::action::{Action, ActionType};
-use super::principal::Caller;
+use super::caller::Caller;
 use super::resource::Resource;
 use crate::refusal::{self, Refused};
 
@@ -194,5 +194,4 @@ fn named(policy: &Policy) -> Result<Policy, AuthzError> {
 }
 
 #[cfg(test)]
-#[path = "authz_tests.rs"]
 mod tests;

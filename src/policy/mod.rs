@@ -4,47 +4,20 @@
 //! - [`authz`]: a [`Caller`], an action and a thing become a [`Permit`] or a refusal. Cedar decides, by `policies/authz.cedar`.
 //! - [`release`]: release policies, and the strictest of those that apply as an [`ActivePolicy`].
 //! - [`city`]: working days and reply clocks of a city.
+//! - [`records`]: accounts, tokens and policies in the store; all else here is pure.
 //!
 //! Nothing is allowed by being left out: no policy, no file, no field and no fault of ours permits.
 
 pub mod action;
 pub mod authz;
+pub mod caller;
 pub mod city;
-pub mod principal;
+pub mod records;
 pub mod release;
 pub mod resource;
-pub mod token;
 
 pub use action::{Action, ActionType, actions};
 pub use authz::{Authz, Permit};
-pub use principal::{Caller, Principal, Role};
+pub use caller::{Caller, Principal, Role};
+pub use records::{MIGRATIONS, PolicyError, principal, token};
 pub use release::{ActivePolicy, ReleasePolicy};
-
-use crate::refusal::Refused;
-use crate::store::{Migration, StoreError};
-
-/// The tables of this module.
-pub const MIGRATIONS: &[Migration] = &[principal::MIGRATION, release::MIGRATION];
-
-/// Why nothing was done: a rule, or the store.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// Refused under a rule.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl From<rusqlite::Error> for PolicyError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<crate::id::IdError> for PolicyError {
-    fn from(error: crate::id::IdError) -> Self {
-        Self::Store(error.into())
-    }
-}

@@ -4,30 +4,9 @@
 //! Policies form a lattice: [`ReleasePolicy::strictest`] takes the stricter of each field. Two fields are coarser the larger they
 //! are, but only along a chain where each value divides the next, so that the coarser one reveals nothing the finer one hides.
 
-use std::collections::BTreeSet;
-
-use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
-use super::authz::Permit;
-use super::{PolicyError, actions};
-use crate::clock::Timestamp;
-use crate::id::OrgId;
-use crate::refusal::{self, Refused};
-use crate::store::{Migration, StoreError, Tx};
-
-/// Table of the floor (scope '') and of each organisation's own policy.
-pub const MIGRATION: Migration = Migration {
-    name: "release-policy-1",
-    sql: "
-CREATE TABLE release_policy (
-    scope  TEXT NOT NULL PRIMARY KEY,
-    policy TEXT NOT NULL,
-    set_by TEXT NOT NULL,
-    set_at INTEGER NOT NULL
-) STRICT;
-",
-};
+pub use super::records::release::{active, floor, set_floor, tighten};
 
 /// Bases to which counts may be rounded; each divides the next.
 const ROUNDING_BASES: [u32; 7] = [1, 5, 10, 50, 100, 500, 1000];
@@ -123,7 +102,11 @@ impl ReleasePolicy {
         policy.validate().map(|()| policy)
     }
 
-    fn validate(&self) -> Result<(), ReleasePolicyError> {
+    /// Checks ranges, however it came.
+    ///
+    /// # Errors
+    /// The field that is out of range.
+    pub fn validate(&self) -> Result<(), ReleasePolicyError> {
         let (t, m) = (&self.table, &self.model);
         for (sound, what) in [
             (TIME_QUANTA.contains(&self.time_quantum_seconds), "time_quantum_seconds is one of 60, 300, 900, 3600, 21600, 86400"),
@@ -180,16 +163,6 @@ impl ReleasePolicy {
     pub fn at_least_as_strict_as(&self, other: &Self) -> bool {
         &self.strictest(other) == self
     }
-
-    fn to_json(&self) -> Result<String, PolicyError> {
-        serde_json::to_string(self).map_err(|_| StoreError::Malformed("a release policy").into())
-    }
-
-    fn from_json(text: &str) -> Result<Self, PolicyError> {
-        let policy: Self = serde_json::from_str(text).map_err(|_| StoreError::Malformed("a release policy"))?;
-        policy.validate().map_err(|_| StoreError::Malformed("a release policy"))?;
-        Ok(policy)
-    }
 }
 
 /// The strictest of all policies that apply to a job: the floor and those of every owner of an input. Made here only.
@@ -205,7 +178,7 @@ pub struct ActivePolicy {
 }
 
 impl ActivePolicy {
-    fn of<'a>(floor: &ReleasePolicy, owners: impl IntoIterator<Item = &'a ReleasePolicy>) -> Self {
+    pub(super) fn of<'a>(floor: &ReleasePolicy, owners: impl IntoIterator<Item = &'a ReleasePolicy>) -> Self {
         Self { policy: owners.into_iter().fold(floor.clone(), |strictest, own| strictest.strictest(own)) }
     }
     /// The rules.
@@ -228,56 +201,6 @@ pub(crate) fn digest_of(document: &impl Serialize) -> [u8; 32] {
     let bytes = protocol::canonical::to_canonical_json(document).unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
     digest.as_ref().try_into().unwrap_or_default()
-}
-
-/// Sets the platform's floor.
-pub fn set_floor(tx: &Tx<'_>, permit: Permit<actions::PolicyFloorSet>, policy: &ReleasePolicy, now: Timestamp) -> Result<(), PolicyError> {
-    if permit.resource().org.is_some() {
-        return Err(Refused::new(&refusal::FORBIDDEN).into());
-    }
-    set(tx, "", policy, permit.caller().principal().id.as_str(), now)
-}
-
-/// Sets the policy for data of the permitted organisation.
-///
-/// # Errors
-/// `policy.weaker` where a field is weaker than the floor's, `policy.missing` without a floor.
-pub fn tighten(tx: &Tx<'_>, permit: Permit<actions::PolicyTighten>, policy: &ReleasePolicy, now: Timestamp) -> Result<(), PolicyError> {
-    let org = permit.resource().org.as_ref().ok_or(Refused::new(&refusal::FORBIDDEN))?;
-    let floor = stored(tx, "")?.ok_or(Refused::new(&refusal::POLICY_MISSING))?;
-    if !policy.at_least_as_strict_as(&floor) {
-        return Err(Refused::new(&refusal::POLICY_WEAKER).into());
-    }
-    set(tx, org.as_str(), policy, permit.caller().principal().id.as_str(), now)
-}
-
-fn set(tx: &Tx<'_>, scope: &str, policy: &ReleasePolicy, by: &str, now: Timestamp) -> Result<(), PolicyError> {
-    if policy.validate().is_err() {
-        return Err(Refused::new(&refusal::MALFORMED).into());
-    }
-    tx.execute("INSERT OR REPLACE INTO release_policy VALUES (?1, ?2, ?3, ?4)", (scope, policy.to_json()?, by, now))?;
-    Ok(())
-}
-
-/// The policy for a job with data of `owners`.
-///
-/// # Errors
-/// `policy.missing` where the authority has set no floor: nothing is released then.
-pub fn active(connection: &Connection, owners: &BTreeSet<OrgId>) -> Result<ActivePolicy, PolicyError> {
-    let floor = stored(connection, "")?.ok_or(Refused::new(&refusal::POLICY_MISSING))?;
-    let own = owners.iter().filter_map(|o| stored(connection, o.as_str()).transpose()).collect::<Result<Vec<_>, _>>()?;
-    Ok(ActivePolicy::of(&floor, &own))
-}
-
-/// The floor, where it is set.
-pub fn floor(connection: &Connection) -> Result<Option<ReleasePolicy>, PolicyError> {
-    stored(connection, "")
-}
-
-fn stored(connection: &Connection, scope: &str) -> Result<Option<ReleasePolicy>, PolicyError> {
-    let mut statement = connection.prepare_cached("SELECT policy FROM release_policy WHERE scope = ?1")?;
-    let text = statement.query_row([scope], |row| row.get::<_, String>(0)).optional()?;
-    text.map(|t| ReleasePolicy::from_json(&t)).transpose()
 }
 
 #[cfg(test)]
@@ -311,7 +234,7 @@ mod tests {
     /// Written apart from `strictest`: whether anything that `a` refuses or coarsens, `s` does too.
     fn never_weaker(s: &ReleasePolicy, a: &ReleasePolicy) -> bool {
         let opened = |s: bool, a: bool| !s || a;
-        s.time_quantum_seconds % a.time_quantum_seconds == 0
+        s.time_quantum_seconds.is_multiple_of(a.time_quantum_seconds)
             && s.jobs_per_day_max <= a.jobs_per_day_max
             && opened(s.doors.table, a.doors.table)
             && opened(s.doors.artefact, a.doors.artefact)
@@ -323,7 +246,7 @@ mod tests {
             && s.table.largest_two_permille_max <= a.table.largest_two_permille_max
             && s.table.p_permille >= a.table.p_permille
             && (s.table.zero_cells == ZeroCells::Suppress || a.table.zero_cells == ZeroCells::Show)
-            && s.table.rounding_base % a.table.rounding_base == 0
+            && s.table.rounding_base.is_multiple_of(a.table.rounding_base)
             && s.table.cells_max <= a.table.cells_max
             && s.model.units_min >= a.model.units_min
             && s.model.coefficients_max <= a.model.coefficients_max
@@ -365,40 +288,5 @@ mod tests {
             assert!(text != STANDARD && ReleasePolicy::parse(&text).is_err(), "{bad}");
         }
         assert!(ReleasePolicy::parse("").is_err());
-    }
-
-    #[test]
-    fn without_a_floor_nothing_applies_and_providers_only_tighten() {
-        use super::super::{Authz, Caller, MIGRATIONS, Role, resource::PolicyScope};
-        let temp = crate::store::testing::TempDir::create();
-        let db = crate::store::Db::open(&temp.roots(), MIGRATIONS, 1).unwrap();
-        let authz = Authz::new().unwrap();
-        let (tax, bank): (OrgId, OrgId) = ("tax".parse().unwrap(), "bank".parse().unwrap());
-        let owners = BTreeSet::from([tax.clone(), bank]);
-        let rule = |e: PolicyError| match e {
-            PolicyError::Refused(r) => r.rule().id,
-            PolicyError::Store(e) => panic!("{}", e.log_text()),
-        };
-        let now = Timestamp::from_unix_s(0);
-        assert_eq!(rule(db.read_blocking(|c| active(c, &owners)).unwrap_err()), "policy.missing");
-
-        let standard = ReleasePolicy::parse(STANDARD).unwrap();
-        let authority = Caller::for_tests("ada", "city", Role::Authority);
-        let provider = Caller::for_tests("tao", "tax", Role::Provider);
-        let (permit, floor_policy) = (authz.authorize(&authority, PolicyScope { org: None }).unwrap(), standard.clone());
-        db.write_blocking(move |tx| set_floor(tx, permit, &floor_policy, now)).unwrap();
-        assert_eq!(db.read_blocking(|c| active(c, &owners)).unwrap().rules(), &standard);
-
-        let mut weaker = standard.clone();
-        weaker.table.min_frequency -= 1;
-        let mut stricter = standard.clone();
-        stricter.table.min_frequency += 5;
-        for (policy, told) in [(weaker, Some("policy.weaker")), (stricter, None)] {
-            let permit = authz.authorize(&provider, PolicyScope { org: Some(tax.clone()) }).unwrap();
-            let result = db.write_blocking(move |tx| tighten(tx, permit, &policy, now));
-            assert_eq!(result.err().map(rule), told);
-        }
-        assert_eq!(db.read_blocking(|c| active(c, &owners)).unwrap().rules().table.min_frequency, 15);
-        assert_eq!(db.read_blocking(|c| active(c, &BTreeSet::new())).unwrap().rules(), &standard);
     }
 }

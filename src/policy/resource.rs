@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cedar_policy::RestrictedExpression;
 
-use super::principal::Role;
+use super::caller::Role;
 use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId, ReleaseId};
 
 /// Something an action is done to.

@@ -3,13 +3,13 @@ use std::str::FromStr;
 
 use cedar_policy::{Entities, EntityUid};
 
-use super::super::resource::{
+use super::*;
+use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
+use crate::policy::resource::{
     Account, Agreement, Application, Authorisation, Dataset, Freeze, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
     SigningKey,
 };
-use super::super::{Role, actions as a};
-use super::*;
-use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
+use crate::policy::{Role, actions as a};
 
 fn org(name: &str) -> OrgId {
     name.parse().unwrap()

@@ -1,5 +1,5 @@
-use super::super::{AgreementDocument, Term};
 use super::*;
+use crate::agreement::{AgreementDocument, Term};
 use crate::clock::CHINA_UTC_OFFSET_S;
 
 pub(crate) const AUTHORISATION: &str = r#"

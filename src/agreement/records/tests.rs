@@ -1,11 +1,11 @@
-use super::super::document::Door;
 use super::*;
+use crate::agreement::document::Door;
 use crate::policy::resource;
 use crate::policy::{Authz, Caller, Role};
 use crate::store::Db;
 use crate::store::testing::TempDir;
 
-use super::super::in_force::tests::{AGREEMENT, APPLICATION, AUTHORISATION};
+use crate::agreement::in_force::tests::{AGREEMENT, APPLICATION, AUTHORISATION};
 
 struct Desk {
     db: Db,

@@ -8,11 +8,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::authz::Permit;
-use super::principal::{self, Caller, Principal, Role};
-use super::{PolicyError, actions};
+use super::{PolicyError, principal};
 use crate::clock::Timestamp;
 use crate::id::{OrgId, PrincipalId};
+use crate::policy::{Caller, Permit, Principal, Role, actions};
 use crate::refusal::{self, Refused};
 use crate::store::Tx;
 
@@ -77,7 +76,7 @@ pub fn authenticate(connection: &Connection, pepper: &Pepper, presented: &str, n
         .prepare_cached("SELECT hash, expires_at, id, org, role, active FROM token JOIN principal ON id = principal WHERE hash = ?1")?;
     let found = statement
         .query_row([pepper.hash(presented).as_ref()], |row| {
-            Ok((row.get::<_, Vec<u8>>("hash")?, row.get::<_, Timestamp>("expires_at")?, Principal::from_row(row)?))
+            Ok((row.get::<_, Vec<u8>>("hash")?, row.get::<_, Timestamp>("expires_at")?, principal::from_row(row)?))
         })
         .optional()?;
     match found {
@@ -187,8 +186,9 @@ fn insert(tx: &Tx<'_>, pepper: &Pepper, id: &PrincipalId, lifetime_seconds: i64,
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Authz, MIGRATIONS, resource::Account};
     use super::*;
+    use crate::policy::records::MIGRATIONS;
+    use crate::policy::{Authz, resource::Account};
     use crate::store::Db;
     use crate::store::testing::TempDir;
 
