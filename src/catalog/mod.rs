@@ -7,6 +7,7 @@ mod document;
 mod entry;
 mod plan;
 mod resolve;
+pub mod store;
 
 pub use document::{ColumnDocument, EntryDocument, OriginWord, TypeWord};
 pub use entry::{Access, AccessClass, CatalogueEntry, ColumnEntry, DataOrigin, PublicKind, SecurityLevel, UpdateFrequency};
