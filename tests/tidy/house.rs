@@ -14,8 +14,8 @@ const ORDER: [&[&str]; 8] = [
     &["api"],
     &["config", "cli"],
 ];
-/// Modules that are mathematics: no files, no clock, no state.
-const PURE: [&str; 3] = ["sdc", "dp", "policy"];
+/// Mathematics and decisions: no files, no clock, no state.
+const PURE: [&str; 6] = ["src/sdc/", "src/dp/", "src/policy/authz.rs", "src/tlog/checkpoint.rs", "src/tlog/merkle.rs", "src/tlog/note.rs"];
 const IMPURE: [&str; 7] = ["crate::store", "crate::clock", "cap_std", "rusqlite", "tokio", "std::time", "static mut"];
 /// Where `unsafe` may stand: the jail's system calls, the mapping of shared memory, the loading of code we compiled.
 const UNSAFE: [&str; 3] = ["worker/src/jail/", "worker/src/map.rs", "worker/src/guest/load.rs"];
@@ -151,11 +151,13 @@ fn circles(beside: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
 pub fn purity(files: &[File]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| !rust_text::is_test_file(&file.path)) {
-        let Some(own) = module(&file.path).filter(|own| PURE.contains(own)) else { continue };
+        if !PURE.iter().any(|pure| file.path.starts_with(pure)) {
+            continue;
+        }
         let product = rust_text::product(&file.text);
         for word in IMPURE {
             for at in rust_text::words(&product, word) {
-                wrong.push(format!("{}:{}: `{own}` is pure and names `{word}`", file.path, rust_text::line_of(&product, at)));
+                wrong.push(format!("{}:{}: is pure and names `{word}`", file.path, rust_text::line_of(&product, at)));
             }
         }
     }
@@ -276,7 +278,7 @@ fn a_circle_of_neighbours_is_found() {
 #[test]
 fn impure_mathematics_and_stray_status_codes_are_found() {
     assert_eq!(purity(&[File::new("src/dp/a.rs", "use crate::store::Db;")]).len(), 1);
-    assert_eq!(purity(&[File::new("src/sdc.rs", "use std::time::Instant;")]).len(), 1);
+    assert_eq!(purity(&[File::new("src/sdc/mod.rs", "use std::time::Instant;")]).len(), 1);
     assert!(purity(&[File::new("src/gate/a.rs", "use crate::store::Db;")]).is_empty());
     assert_eq!(status_codes(&[File::new("src/gate/a.rs", "StatusCode::OK")]).len(), 1);
     assert!(status_codes(&[File::new("src/api/a.rs", "StatusCode::OK")]).is_empty());
