@@ -3,16 +3,16 @@
 //! [`CatalogueEntry`] is a provider's declaration; [`FusionPlan`] names members, keys and granted columns; resolving a plan over
 //! the catalogue gives the engine's plan or the rule that forbids it. Nothing here reads a row.
 
+mod constants;
 mod document;
 mod entry;
 mod plan;
 mod resolve;
 pub mod store;
-mod constants;
 mod synthetic;
-pub use synthetic::{SYNTHETIC_ROWS_MAX, SyntheticError, SyntheticView, synthetic_view, view_columns};
 
 pub use document::{ColumnDocument, EntryDocument, OriginWord, TypeWord};
 pub use entry::{Access, AccessClass, CatalogueEntry, ColumnEntry, DataOrigin, PublicKind, SecurityLevel, UpdateFrequency};
 pub use plan::{Constant, FilterDocument, FusionPlan, JoinDocument, MemberDocument, OutputDocument, TransformDocument};
 pub use resolve::{MEMBERS_MAX, MemberInput, PinnedVersion, Provenance, ResolvedMember, ResolvedPlan, RunContext};
+pub use synthetic::{SYNTHETIC_ROWS_MAX, SyntheticError, SyntheticView, synthetic_view, view_columns};

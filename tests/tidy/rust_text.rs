@@ -158,15 +158,21 @@ pub fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.starts_with("tests/")
 }
 
-/// Files declared by `#[cfg(test)] mod NAME;`, as paths.
+/// Files declared by `#[cfg(test)] mod NAME;`, with or without `#[path = "…"]` between, as paths.
 pub fn test_only(files: &[File]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for file in files {
         let blanked = blank(&file.text);
+        let (folder, own) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
         for (at, attribute) in blanked.match_indices("#[cfg(test)]") {
-            let item = blanked[at + attribute.len()..].split([';', '{']).next().unwrap_or_default();
+            let from = at + attribute.len();
+            let item = blanked[from..].split([';', '{']).next().unwrap_or_default();
             let Some(name) = item.split_whitespace().last().filter(|_| !words(item, "mod").is_empty()) else { continue };
-            let (folder, own) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+            let written = &file.text[from..from + item.len()];
+            if let Some((_, path)) = written.split_once("#[path = \"") {
+                found.insert(format!("{folder}/{}", path.split('"').next().unwrap_or_default()));
+                continue;
+            }
             let below = match own.trim_end_matches(".rs") {
                 "mod" | "lib" | "main" => folder.to_owned(),
                 own => format!("{folder}/{own}"),
@@ -234,10 +240,11 @@ fn functions_are_measured() {
 fn files_for_tests_only_are_known_by_their_declaration() {
     let files = [
         File::new("src/store/mod.rs", "#[cfg(test)]\npub mod testing;\nmod keys;\n#[cfg(test)]\nmod tests { fn x() {} }"),
+        File::new("src/store/db.rs", "#[cfg(test)]\n#[path = \"db_tests.rs\"]\npub(super) mod tests;"),
         File::new("src/store/keys.rs", "#[cfg(test)]\nmod planted;\n#[cfg(test)]\nuse a::b;"),
     ];
     let found = test_only(&files);
     assert!(found.contains("src/store/testing.rs") && found.contains("src/store/keys/planted.rs"));
-    assert!(!found.contains("src/store/keys.rs"));
+    assert!(found.contains("src/store/db_tests.rs") && !found.contains("src/store/keys.rs"));
     assert!(!found.iter().any(|path| path.ends_with("b.rs")));
 }
