@@ -111,7 +111,12 @@ fn undeclared(name: String) -> ModuleRefusal {
 
 fn signature(resolve: &Resolve, function: &Function) -> String {
     let params: Vec<String> = function.params.iter().map(|p| format!("{}:{}", p.name, spell(resolve, &p.ty))).collect();
-    format!("{}({})->{}", if function.kind.is_async() { "async" } else { "" }, params.join(","), spell_option(resolve, function.result.as_ref()))
+    format!(
+        "{}({})->{}",
+        if function.kind.is_async() { "async" } else { "" },
+        params.join(","),
+        spell_option(resolve, function.result.as_ref())
+    )
 }
 
 fn spell_option(resolve: &Resolve, ty: Option<&Type>) -> String {

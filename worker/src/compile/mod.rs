@@ -92,4 +92,4 @@ fn read(fds: Vec<OwnedFd>) -> Result<protocol::column::AlignedBytes, ModuleRefus
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

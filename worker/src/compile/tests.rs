@@ -157,11 +157,7 @@ fn bombs_are_refused_at_once() {
     assert_eq!(limit(&function(1_500, &targets)), "function_locals_times_blocks_max");
     let one = [vec![1], leb(1_000), vec![0x7E], [0x41, 0, 0x04, 0x40, 0x0B].repeat(5_000), vec![0x0B]].concat();
     let one = [leb(one.len()), one].concat();
-    let many = module(&[
-        (1, vec![1, 0x60, 0, 0]),
-        (3, [leb(30), vec![0; 30]].concat()),
-        (10, [leb(30), one.repeat(30)].concat()),
-    ]);
+    let many = module(&[(1, vec![1, 0x60, 0, 0]), (3, [leb(30), vec![0; 30]].concat()), (10, [leb(30), one.repeat(30)].concat())]);
     assert_eq!(limit(&many), "module_locals_times_blocks_max");
     assert_eq!(limit(&module(&[(5, [vec![1, 0], leb(20_000)].concat())])), "guest_memory_bytes_max");
     assert_eq!(limit(&module(&[(4, [vec![1, 0x70, 0], leb(200_000)].concat())])), "guest_table_elements_max");

@@ -15,7 +15,7 @@ fn run(view: &View) -> Result<(), Error> {
         1 => return Err(Error::new("an error with a value in it: 42")),
         2 => core::arch::wasm32::unreachable(),
         3 => memory_bomb(),
-        4 => recurse(view),
+        4 => log(&recurse(0).to_string()),
         5 => drop(host::read_integers(0, view.rows(), 1)),
         6 => drop(host::read_integers(0, u64::MAX, 8)),
         7 => drop(host::read_integers(99, 0, 1)),
@@ -47,6 +47,7 @@ fn run(view: &View) -> Result<(), Error> {
         30 => models::submit_linear(&LinearModel { features: Vec::new(), ..model(1.0, "amount") }),
         31 => spin(),
         33 => echo(view)?,
+        34 => read_again(view)?,
         _ => {}
     }
     Ok(())
@@ -74,13 +75,10 @@ fn memory_bomb() {
     }
 }
 
-fn recurse(view: &View) {
-    let big = [seed(); 64];
-    core::hint::black_box(&big);
-    if big[0] == 4 {
-        recurse(view);
-    }
-    core::hint::black_box(&big);
+/// Needs the machine's stack alone: with values in memory the module's own stack would run out first, which is a plain trap.
+fn recurse(depth: u64) -> u64 {
+    let seed = seed();
+    if depth == u64::MAX { seed } else { seed ^ recurse(depth + 1).rotate_left(1) }
 }
 
 fn spin() {
@@ -88,7 +86,6 @@ fn spin() {
         core::hint::black_box(0);
     }
 }
-
 
 /// Hides values behind missing bits: the host must wipe them.
 fn missing_slots(view: &View) -> Result<(), Error> {
@@ -105,5 +102,16 @@ fn echo(view: &View) -> Result<(), Error> {
     view.derive_category("band", |rows: Rows, out| out.extend(grade.read(rows).iter().map(|c| c.map(|c| u32::from(c > 0)))))?;
     let sum: f64 = view.chunks().flat_map(|rows| amount.f64s(rows)).filter(|v| v.is_finite()).sum();
     log(&format!("{} {:?} {sum}", view.rows(), grade.labels));
+    Ok(())
+}
+
+/// Reads a column often, so that the hand-over can be timed.
+fn read_again(view: &View) -> Result<(), Error> {
+    let amount = view.number("amount")?;
+    for _ in 0..50 {
+        for rows in view.chunks() {
+            core::hint::black_box(amount.values(rows));
+        }
+    }
     Ok(())
 }
