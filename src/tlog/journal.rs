@@ -275,7 +275,7 @@ mod tests {
             for i in 0..count {
                 let j = journal.clone();
                 let o = org.clone();
-                db.write_blocking(move |tx| j.append(tx, LeafKind::Import, &serde_json::json!({"n": i}), &[&o])).unwrap();
+                let _ = db.write_blocking(move |tx| j.append(tx, LeafKind::Import, &serde_json::json!({"n": i}), &[&o])).unwrap();
             }
             // A write that fails leaves no leaf.
             let j = journal.clone();
