@@ -7,10 +7,21 @@ use std::process::ExitCode;
 use fusebox_worker::{compile, engine, guest, ingest, jail};
 use protocol::frame::{Channel, FrameError};
 
+/// Prints the digest of the engine that modules are compiled for.
+fn digest() -> ExitCode {
+    let Ok(engine) = compile::engine() else { return ExitCode::from(3) };
+    let hex: String = compile::engine_digest(&engine).iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("{hex}");
+    ExitCode::SUCCESS
+}
+
 fn main() -> ExitCode {
     // A panic message can quote data; a worker says nothing but through its channel.
     std::panic::set_hook(Box::new(|_| {}));
     let role = std::env::args().nth(1);
+    if role.as_deref() == Some("digest") {
+        return digest();
+    }
     let Ok(jailed) = jail::enter() else { return ExitCode::from(3) };
     let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::from(3) };
     let mut channel = Channel::new(UnixStream::from(socket));

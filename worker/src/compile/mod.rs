@@ -1,14 +1,95 @@
-//! The `compile` role.
+//! The `compile` role: an uploaded module goes in, code comes out, or a refusal that names the cause.
+//!
+//! 1. caps and validation ([`caps`]) · 2. imports by exact name · 3. a core module becomes a component · 4. imports and export
+//! by exact type ([`interface`]) · 5. manifest · 6. Cranelift.
+//!
+//! A start function is allowed: it runs inside the sandbox like `run`, under the same limits and with the same imports.
+
+mod caps;
+mod engine;
+mod interface;
+
+use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::frame::{Channel, FrameError};
+use protocol::limits::{LimitExceeded, Limits};
+use protocol::manifest::Manifest;
+use protocol::memfd::{MemfdError, SealedFd, sealed};
+use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, World};
 
 use crate::jail::Jailed;
+
+pub use engine::{FEATURES, engine, engine_digest};
+pub use interface::WIT;
+
+/// A module that passed, compiled.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Code for [`engine`].
+    pub code: Vec<u8>,
+    /// What the module declares.
+    pub manifest: Manifest,
+    /// Imported functions, sorted.
+    pub imports: Vec<String>,
+    /// Digest of the engine.
+    pub engine: [u8; 32],
+}
+
+/// Validates and compiles `module`, a core module that carries its interface or a component.
+///
+/// # Errors
+/// The first thing wrong.
+pub fn compile(module: &[u8], world: World) -> Result<Compiled, ModuleRefusal> {
+    let outline = caps::outline(module)?;
+    let interface = interface::Interface::of(world)?;
+    interface.check_core(&outline.core_imports)?;
+    interface.check_component(&outline.component_imports)?;
+    let encoded = if outline.component { None } else { Some(interface::component_of(module)?) };
+    let component = encoded.as_deref().unwrap_or(module);
+    // Once more for what the encoder made: its custom section may name other types or string encodings than the module shows.
+    if encoded.is_some() {
+        caps::outline(component)?;
+    }
+    let imports = interface.check_types(component)?;
+    let manifest = outline.manifest()?;
+    let engine = engine().map_err(|_| ModuleRefusal::Compiler)?;
+    let code = engine.precompile_component(component).map_err(|_| ModuleRefusal::Compiler)?;
+    LimitExceeded::check("code_bytes_max", Limits::STANDARD.code_bytes_max, 0, code.len() as u64)?;
+    Ok(Compiled { code, manifest, imports, engine: engine_digest(&engine) })
+}
 
 /// Serves one conversation.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
 pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> {
-    let _ = channel;
-    Ok(())
+    converse(channel)
 }
+
+fn converse(channel: &mut Channel) -> Result<(), FrameError> {
+    let (request, fds) = channel.receive::<CompileRequest>()?;
+    let Compiled { code, manifest, imports, engine } = match read(fds).and_then(|module| compile(module.as_slice(), request.world)) {
+        Ok(compiled) => compiled,
+        Err(refusal) => return channel.send(&CompileReply::Refused(refusal), &[]),
+    };
+    match sealed("code", &code) {
+        Ok(fd) => channel.send(&CompileReply::Compiled { manifest, imports, engine }, &[fd.as_fd()]),
+        Err(_) => channel.send(&CompileReply::Refused(ModuleRefusal::Compiler), &[]),
+    }
+}
+
+fn read(fds: Vec<OwnedFd>) -> Result<protocol::column::AlignedBytes, ModuleRefusal> {
+    let Ok([fd]) = <[OwnedFd; 1]>::try_from(fds) else { return Err(ModuleRefusal::Invalid) };
+    let limit = Limits::STANDARD.module_bytes_max;
+    match SealedFd::verify(fd, limit).and_then(|module| module.read()) {
+        Ok(bytes) => Ok(bytes),
+        Err(MemfdError::TooLarge) => {
+            let name = "module_bytes_max".to_owned();
+            Err(LimitExceeded { name, limit, current: limit, requested: 1 }.into())
+        }
+        Err(_) => Err(ModuleRefusal::Invalid),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,14 +1,159 @@
-//! The `guest` role.
+//! The `guest` role: one module over one view, in its sandbox.
+//!
+//! What the module hands back is kept until it returned, then sent in one order (derived columns, tables, models), so that the
+//! order of its calls says nothing. A run that fails sends the failure alone.
+
+mod derive;
+mod host;
+mod link;
+
+use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::frame::{Channel, FrameError};
+use protocol::limits::{LimitExceeded, Limits};
+use protocol::memfd::SealedFd;
+use protocol::message::{GuestFailure, GuestReply, GuestRequest, World};
+use protocol::table::TableError;
+use wasmtime::component::{Component, Linker, WasmStr};
+use wasmtime::{Engine, Store, Trap};
 
+use self::host::Host;
+use crate::compile::engine;
 use crate::jail::Jailed;
+use crate::map::Mapped;
+
+/// Bytes that one call may make the host allocate for texts and lists of texts.
+const HOSTCALL_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a module's own error text.
+const ERROR_BYTES_MAX: usize = 4096;
 
 /// Serves one conversation.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
 pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> {
-    let _ = channel;
-    Ok(())
+    converse(channel)
 }
+
+fn converse(channel: &mut Channel) -> Result<(), FrameError> {
+    let (request, fds) = channel.receive::<GuestRequest>()?;
+    let synthetic = request.synthetic;
+    let mut log = String::new();
+    let replies = run(request, fds, &mut log);
+    if synthetic && !log.is_empty() {
+        channel.send(&GuestReply::Log(log), &[])?;
+    }
+    let sent = match replies {
+        Ok(replies) => send_all(channel, replies),
+        Err(failure) => channel.send(&GuestReply::Failed(if synthetic { failure } else { without_text(failure) }), &[]),
+    };
+    match sent {
+        Err(FrameError::TooLarge(bytes)) => {
+            let limit = Limits::STANDARD.frame_bytes_max.into();
+            let failure = LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
+            channel.send(&GuestReply::Failed(failure.into()), &[])
+        }
+        other => other,
+    }
+}
+
+fn send_all(channel: &mut Channel, replies: Vec<(GuestReply, Option<OwnedFd>)>) -> Result<(), FrameError> {
+    for (reply, fd) in replies {
+        let fds: Vec<_> = fd.iter().map(AsFd::as_fd).collect();
+        channel.send(&reply, &fds)?;
+    }
+    channel.send(&GuestReply::Finished, &[])
+}
+
+/// Runs the module; what it handed back, in order.
+fn run(request: GuestRequest, fds: Vec<OwnedFd>, log: &mut String) -> Result<Vec<(GuestReply, Option<OwnedFd>)>, GuestFailure> {
+    let World::Analysis = request.world;
+    let l = &Limits::STANDARD;
+    if fds.len() != request.columns.len() + 1 || request.memory_bytes_max > l.guest_memory_bytes_max {
+        return Err(GuestFailure::Internal);
+    }
+    let mut fds = fds.into_iter();
+    let code = fds.next().ok_or(GuestFailure::Internal)?;
+    let columns = fds.map(|fd| SealedFd::verify(fd, l.column_bytes_max)).collect::<Result<Vec<_>, _>>();
+    let columns = columns.map_err(|_| GuestFailure::Internal)?;
+    let engine = engine().map_err(|_| GuestFailure::Internal)?;
+    let component = load(&engine, code)?;
+    let mut store = Store::new(&engine, Host::new(request, columns));
+    store.limiter(|host| &mut host.growth);
+    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+    let ended = call(&mut store, &component);
+    let host = store.into_data();
+    *log = host.log;
+    ended?;
+    let mut replies = Vec::new();
+    for (index, derived) in host.derived.into_iter().enumerate() {
+        if let Some(fd) = derived.finish()? {
+            let index = u16::try_from(index).map_err(|_| GuestFailure::Internal)?;
+            replies.push((GuestReply::Derived { index }, Some(fd)));
+        }
+    }
+    replies.extend(host.tables.into_iter().map(|table| (GuestReply::Table(table), None)));
+    replies.extend(host.models.into_iter().map(|model| (GuestReply::Linear(model), None)));
+    Ok(replies)
+}
+
+/// Loads compiled code.
+#[allow(unsafe_code)]
+fn load(engine: &Engine, code: OwnedFd) -> Result<Component, GuestFailure> {
+    let code = SealedFd::verify(code, Limits::STANDARD.code_bytes_max).map_err(|_| GuestFailure::Code)?;
+    let code = Mapped::new(&code).map_err(|_| GuestFailure::Code)?;
+    // SAFETY: the bytes are what `precompile_component` made in the `compile` jail: the server stored them under a MAC over
+    // module, engine digest and code, and verified it before it handed them over, in memory that nobody can change any more.
+    // Against a mix-up wasmtime compares version, settings and processor itself.
+    unsafe { Component::deserialize(engine, &*code) }.map_err(|_| GuestFailure::Code)
+}
+
+/// Instantiates the component and calls `run`.
+fn call(store: &mut Store<Host>, component: &Component) -> Result<(), GuestFailure> {
+    let mut linker = Linker::new(store.engine());
+    link::analysis(&mut linker).map_err(|_| GuestFailure::Internal)?;
+    let ready = linker.instantiate_pre(component).map_err(|_| GuestFailure::Code)?;
+    let returned = (|| {
+        let instance = ready.instantiate(&mut *store)?;
+        let run = instance.get_typed_func::<(), (Result<(), WasmStr>,)>(&mut *store, "run")?;
+        let (result,) = run.call(&mut *store, ())?;
+        match result {
+            Ok(()) => Ok(None),
+            Err(text) => Ok(Some(text.to_str(&*store)?.into_owned())),
+        }
+    })();
+    match returned {
+        Ok(None) => Ok(()),
+        Ok(Some(text)) => Err(GuestFailure::Error(text.get(..text.floor_char_boundary(ERROR_BYTES_MAX)).map(str::to_owned))),
+        Err(error) => Err(failure_of(error, store.data())),
+    }
+}
+
+/// What ended the run: a failure that a host function found, a limit, or a trap.
+fn failure_of(error: wasmtime::Error, host: &Host) -> GuestFailure {
+    if let Some(failure) = error.downcast_ref::<GuestFailure>() {
+        return failure.clone();
+    }
+    let limit = Limits::STANDARD.guest_stack_bytes_max;
+    match (error.downcast_ref::<Trap>(), &host.growth.refused) {
+        (Some(Trap::StackOverflow), _) => {
+            LimitExceeded { name: "guest_stack_bytes_max".to_owned(), limit, current: limit, requested: 1 }.into()
+        }
+        (_, Some(refused)) => refused.clone().into(),
+        _ => GuestFailure::Trap,
+    }
+}
+
+/// The failure without a word of the module's own choosing.
+fn without_text(failure: GuestFailure) -> GuestFailure {
+    match failure {
+        GuestFailure::Error(_) => GuestFailure::Error(None),
+        GuestFailure::Table(TableError::Limit(limit)) => GuestFailure::Table(TableError::Limit(limit)),
+        GuestFailure::Table(TableError::Empty | TableError::Quantile) => GuestFailure::Table(TableError::Empty),
+        GuestFailure::Table(_) => GuestFailure::Table(TableError::Name(String::new())),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;
