@@ -1,7 +1,9 @@
 //! The `compile` role: an uploaded module goes in, code comes out, or a refusal that names the cause.
 //!
-//! 1. caps and validation ([`caps`]) · 2. imports by exact name · 3. a core module becomes a component · 4. imports and export
-//! by exact type ([`interface`]) · 5. manifest · 6. Cranelift.
+//! 1. Caps and validation (`caps`).
+//! 2. Imports by exact name (`interface`); a core module becomes a component; imports and export by exact type.
+//! 3. The manifest.
+//! 4. Cranelift.
 //!
 //! A start function is allowed: it runs inside the sandbox like `run`, under the same limits and with the same imports.
 

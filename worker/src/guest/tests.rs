@@ -11,8 +11,10 @@ use protocol::memfd::{MemfdWriter, sealed};
 use protocol::model::{Link, ModelError};
 use protocol::plan::{ViewColumn, ViewType, Visibility};
 
+type Compiled = BTreeMap<String, (Vec<u8>, Manifest)>;
+
 /// Code and manifest of each module, compiled once.
-static COMPILED: LazyLock<Mutex<BTreeMap<String, (Vec<u8>, Manifest)>>> = LazyLock::new(Mutex::default);
+static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
 
 fn compiled(name: &str) -> (Vec<u8>, Manifest) {
     let mut all = COMPILED.lock().unwrap();
