@@ -1,1 +1,84 @@
-//! api
+//! HTTP: the only place that knows status codes.
+//!
+//! ```text
+//! guard (request id, deadline, panics) ─▶ audit (token → caller; a denial is a leaf before it is an answer) ─▶ handler
+//! handler: parse → authorise → one transaction: storage function with its permit, and the leaf → answer
+//! ```
+//!
+//! One file a family of endpoints. Every route is in the OpenAPI document (`/openapi.json`), because both are made from the same
+//! declaration. A refusal is answered as [`error::Refusal`]; any other failure is `500` with a constant body, its cause in the
+//! server's log only.
+
+mod audit;
+mod body;
+mod error;
+mod init;
+mod openapi;
+mod server;
+mod settings;
+mod signed;
+mod state;
+
+mod agreements;
+mod applications;
+mod authorisations;
+mod datasets;
+mod freeze;
+mod imports;
+mod jobs;
+mod keys;
+mod log;
+mod modules;
+mod plans;
+mod policies;
+mod principals;
+mod releases;
+mod system;
+
+pub use error::ApiError;
+pub use init::{FirstAccount, InitError, Initialised, init};
+pub use openapi::document;
+pub use server::{ServeError, TlsFiles, serve};
+pub use settings::Settings;
+pub use state::{App, Parts};
+
+use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Endpoints that need no token.
+fn public() -> OpenApiRouter<App> {
+    OpenApiRouter::new().merge(system::public()).merge(log::public())
+}
+
+/// Endpoints for verified callers.
+fn signed() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(system::routes())
+        .merge(principals::routes())
+        .merge(datasets::routes())
+        .merge(plans::routes())
+        .merge(authorisations::routes())
+        .merge(applications::routes())
+        .merge(agreements::routes())
+        .merge(imports::routes())
+        .merge(keys::routes())
+        .merge(modules::routes())
+        .merge(jobs::routes())
+        .merge(releases::routes())
+        .merge(freeze::routes())
+        .merge(policies::routes())
+        .merge(log::routes())
+}
+
+/// The whole interface over `app`.
+pub fn router(app: &App) -> Router {
+    let (signed, _) = signed().split_for_parts();
+    let signed = signed.fallback(error::no_such_route).method_not_allowed_fallback(error::no_such_method);
+    let signed = signed.layer(axum::middleware::from_fn_with_state(app.clone(), audit::audit));
+    let (public, _) = public().split_for_parts();
+    public
+        .method_not_allowed_fallback(error::no_such_method)
+        .merge(signed)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), audit::guard))
+        .with_state(app.clone())
+}

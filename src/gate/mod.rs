@@ -16,7 +16,7 @@ mod review;
 
 pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
-pub use freeze::{Frozen, lift, set, standing};
+pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub use record::{Filter, Prepared, Released, ReleaseRow, ReleaseState, find, list, open, review_copy};
 pub(crate) use record::hex;
 pub use review::{REASONS, ReviewReason, review};

@@ -337,6 +337,11 @@ impl Jobs {
         self.0.cache.evict(tag);
     }
 
+    /// Drops every cached view.
+    pub fn evict_all(&self) {
+        self.0.cache.clear();
+    }
+
     /// Waits until the state shown of a job is another than `seen`; answers the state shown then. Wakes on the time quantum.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! was committed. Readers over HTTP are served from the database, so they are never behind an answer. Recovery publishes with
 //! the same function what a crash kept from the directory.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -148,6 +149,18 @@ pub fn checkpoint(connection: &Connection) -> Result<Option<(u64, String)>, Stor
         .prepare_cached("SELECT size, note FROM log_checkpoint ORDER BY size DESC LIMIT 1")?
         .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?)
+}
+
+/// The organisations that a leaf's body concerns; `None` where there is no such leaf.
+///
+/// # Errors
+/// What the store says.
+pub fn readers(connection: &Connection, number: u64) -> Result<Option<BTreeSet<OrgId>>, StoreError> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT readers FROM log_leaf WHERE number = ?1")?
+        .query_row([number], |r| r.get(0))
+        .optional()?;
+    text.map(|t| t.split('|').filter(|org| !org.is_empty()).map(|org| Ok(org.parse()?)).collect()).transpose()
 }
 
 /// A complete node of the tree.

@@ -68,6 +68,18 @@ pub fn floor(connection: &Connection) -> Result<Option<ReleasePolicy>, PolicyErr
     stored(connection, "")
 }
 
+/// Every policy that is set, the floor (`None`) first.
+pub fn all(connection: &Connection) -> Result<Vec<(Option<OrgId>, ReleasePolicy)>, PolicyError> {
+    let mut statement = connection.prepare_cached("SELECT scope, policy FROM release_policy ORDER BY scope")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (scope, text) = row?;
+        let org = if scope.is_empty() { None } else { Some(scope.parse()?) };
+        Ok((org, from_json(&text)?))
+    })
+    .collect()
+}
+
 fn stored(connection: &Connection, scope: &str) -> Result<Option<ReleasePolicy>, PolicyError> {
     let mut statement = connection.prepare_cached("SELECT policy FROM release_policy WHERE scope = ?1")?;
     let text = statement.query_row([scope], |row| row.get::<_, String>(0)).optional()?;

@@ -17,6 +17,8 @@ use crate::store::Tx;
 
 const PREFIX: &str = "fbx_";
 const SECRET_BYTES: usize = 32;
+/// Bytes of the stored hash that name a token.
+const ID_BYTES: usize = 10;
 /// Longest life of a token: 90 days.
 pub const LIFETIME_SECONDS_MAX: i64 = 90 * 86_400;
 /// Longest time for which a rotated token stays valid beside the new one.
@@ -39,6 +41,10 @@ impl Token {
     /// The text, to be given to its holder and nobody else.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+    /// Its name in accounts and log: `tok_` and 80 bits of its stored hash, which let nobody in.
+    pub fn id(&self, pepper: &Pepper) -> String {
+        pepper.hash(self.reveal()).as_ref().iter().take(ID_BYTES).fold("tok_".to_owned(), |text, b| format!("{text}{b:02x}"))
     }
 }
 
@@ -145,6 +151,24 @@ pub fn revoke(tx: &Tx<'_>, permit: Permit<actions::TokenRevoke>, now: Timestamp)
         tx.query_row("SELECT count(*) FROM token WHERE principal = ?1 AND expires_at > ?2", (id, now), |row| row.get::<_, i64>(0))?;
     tx.execute("DELETE FROM token WHERE principal = ?1", [id])?;
     Ok(usize::try_from(valid).unwrap_or(0))
+}
+
+/// The holder of the token of this name, if there is one.
+pub fn holder(connection: &Connection, token_id: &str) -> Result<Option<Principal>, PolicyError> {
+    let sql = "SELECT id, org, role, active FROM token JOIN principal ON id = principal WHERE 'tok_' || lower(hex(substr(hash, 1, 10))) = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([token_id], principal::from_row).optional()?)
+}
+
+/// Ends the token of this name of the account that the permit is for.
+///
+/// # Errors
+/// `request.not_found` where the account has no such token.
+pub fn revoke_one(tx: &Tx<'_>, permit: Permit<actions::TokenRevoke>, token_id: &str) -> Result<(), PolicyError> {
+    let sql = "DELETE FROM token WHERE principal = ?1 AND 'tok_' || lower(hex(substr(hash, 1, 10))) = ?2";
+    match tx.execute(sql, (&permit.resource().name, token_id))? {
+        0 => Err(Refused::new(&refusal::NOT_FOUND).subject(token_id).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the first account, a security administrator, and its token, in a database that has no account yet.

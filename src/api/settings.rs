@@ -1,0 +1,58 @@
+//! What the server is told. Every field has a safe value without being told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::jobs::JobSettings;
+
+/// Settings of the server. Nothing here widens what policies allow.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Address to listen on. Without TLS it must be a loopback address.
+    pub listen: SocketAddr,
+    /// Name of this log, in its checkpoints.
+    pub log_name: String,
+    /// The worker's binary.
+    pub worker: PathBuf,
+    /// Threads of an engine.
+    pub threads: u16,
+    /// Workers of each role that wait for work.
+    pub workers_waiting: usize,
+    /// Bounds of the queue.
+    pub jobs: JobSettings,
+    /// Readers of the database.
+    pub readers: usize,
+    /// Step of the times that log leaves show, in seconds.
+    pub log_quantum_s: NonZeroU64,
+    /// Time for a call, uploads and event streams aside.
+    pub request_timeout: Duration,
+    /// Time for an upload.
+    pub upload_timeout: Duration,
+    /// Bytes of one upload; never more than the built-in limit.
+    pub upload_bytes_max: u64,
+    /// Time that open calls get to end at shutdown.
+    pub shutdown_grace: Duration,
+}
+
+impl Settings {
+    /// The settings of a server that was told its worker and nothing else.
+    pub fn new(worker: PathBuf) -> Self {
+        let threads = std::thread::available_parallelism().ok().and_then(|n| u16::try_from(n.get()).ok()).unwrap_or(1).min(64);
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            log_name: "fusebox.localhost/log".into(),
+            worker,
+            threads,
+            workers_waiting: 1,
+            jobs: JobSettings::for_cores(u32::from(threads)),
+            readers: 4,
+            log_quantum_s: NonZeroU64::MIN.saturating_add(59),
+            request_timeout: Duration::from_secs(30),
+            upload_timeout: Duration::from_secs(1800),
+            upload_bytes_max: protocol::limits::Limits::STANDARD.upload_bytes_max,
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What handlers share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use cap_std::fs::Dir;
+use ring::rand::{SecureRandom, SystemRandom};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::ApiError;
+use super::settings::Settings;
+use crate::clock::{Clock, Timestamp};
+use crate::id::OrgId;
+use crate::jobs::Jobs;
+use crate::policy::token::Pepper;
+use crate::policy::{ActionType, Authz, Caller, Permit};
+use crate::refusal::{self, Refused};
+use crate::store::{KeyKind, KeyService, KeyUse, Migration, Roots, Store, StoreError, Tx};
+use crate::tlog::leaf::LeafKind;
+use crate::tlog::{Appended, Journal, LogDir, Signer, journal};
+use crate::workers::Workers;
+
+/// Uploads, compilations and replays at one time: each holds its bytes in memory.
+const UPLOADS_MAX: usize = 4;
+/// Open event streams at one time.
+const STREAMS_MAX: usize = 256;
+
+/// Every table of the server, in the order in which they came.
+pub(super) fn migrations() -> Vec<Migration> {
+    let papers = crate::policy::MIGRATIONS.iter().chain(crate::agreement::MIGRATIONS).copied();
+    [journal::MIGRATION, crate::catalog::store::MIGRATION, crate::gate::MIGRATION, crate::jobs::MIGRATION].into_iter().chain(papers).collect()
+}
+
+/// The store with its log: what the first start needs, and all else is built on.
+pub(super) struct Opened {
+    pub store: Store,
+    pub journal: Journal,
+    pub log_key: String,
+    pub pepper: Pepper,
+    work: Dir,
+}
+
+/// Opens the store and attaches the log to it. Blocks.
+pub(super) fn open(roots: &Roots, keys: Arc<dyn KeyService>, settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Opened, StoreError> {
+    let store = Store::open(roots, keys, &migrations(), settings.readers)?;
+    let signer = signer(&store, &settings.log_name)?;
+    let log_key = signer.verifier().to_string();
+    journal::attach(&store.db, signer, LogDir::new(roots.log().try_clone()?))?;
+    let journal = Journal::new(store.keyring.derive(KeyUse::LeafBody), settings.log_quantum_s, Arc::clone(clock));
+    let pepper = Pepper::new(store.keyring.derive(KeyUse::TokenPepper).as_bytes());
+    Ok(Opened { store, journal, log_key, pepper, work: roots.work().try_clone()? })
+}
+
+/// What the server is made of.
+pub struct Parts {
+    /// Directories.
+    pub roots: Roots,
+    /// Holder of the master key.
+    pub keys: Arc<dyn KeyService>,
+    /// Settings.
+    pub settings: Settings,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What handlers share. Clones share it.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// The parts behind an [`App`].
+pub struct Inner {
+    /// State, segments, artefacts, keys.
+    pub store: Store,
+    /// The release log.
+    pub journal: Journal,
+    /// The log's public key, as `name+hash+base64`.
+    pub log_key: String,
+    /// Who may do what.
+    pub authz: Authz,
+    /// Under which tokens are hashed.
+    pub pepper: Pepper,
+    /// The queue.
+    pub jobs: Jobs,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings.
+    pub settings: Settings,
+    /// Scratch space: sealed or unnamed files only.
+    pub work: Dir,
+    uploads: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    /// Calls without a valid token since the last leaf that counts them.
+    pub(super) unauthenticated: AtomicU64,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// The key that signs the log, made at the first start.
+fn signer(store: &Store, name: &str) -> Result<Signer, StoreError> {
+    let keyring = store.keyring.clone();
+    let seed = store.db.write_blocking(move |tx| keyring.get_or_create(tx, KeyKind::Server, "log"))?;
+    Signer::from_seed(name, seed.as_bytes()).map_err(|_| StoreError::Malformed("the log's name or key"))
+}
+
+impl App {
+    /// Opens the store, attaches the log and starts what waits. Blocks.
+    ///
+    /// # Errors
+    /// What the store says, and policies that are not valid.
+    pub fn open(parts: Parts) -> Result<Self, ApiError> {
+        let Parts { roots, keys, settings, clock } = parts;
+        let Opened { store, journal, log_key, pepper, work } = open(&roots, keys, &settings, &clock)?;
+        let authz = Authz::new().map_err(|e| ApiError::Internal(e.to_string()))?;
+        let workers = Workers::new(settings.worker.clone(), settings.threads, settings.workers_waiting);
+        let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
+        let (uploads, streams) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Arc::new(Semaphore::new(STREAMS_MAX)));
+        let unauthenticated = AtomicU64::new(0);
+        Ok(Self(Arc::new(Inner { store, journal, log_key, authz, pepper, jobs, clock, settings, work, uploads, streams, unauthenticated })))
+    }
+
+    /// A place among the uploads, compilations and replays that go on at one time.
+    ///
+    /// # Errors
+    /// `request.busy`.
+    pub(super) fn upload_slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let busy = || Refused::new(&refusal::BUSY).threshold(format!("{UPLOADS_MAX} uploads"));
+        Ok(Arc::clone(&self.uploads).try_acquire_owned().map_err(|_| busy())?)
+    }
+
+    /// A place among the event streams that are open at one time.
+    ///
+    /// # Errors
+    /// `request.busy`.
+    pub(super) fn stream_slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let busy = || Refused::new(&refusal::BUSY).threshold(format!("{STREAMS_MAX} event streams"));
+        Ok(Arc::clone(&self.streams).try_acquire_owned().map_err(|_| busy())?)
+    }
+
+    /// Runs what blocks on a thread of its own.
+    pub(super) async fn blocking<T, E>(&self, f: impl FnOnce(&App) -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        E: Into<ApiError> + Send + 'static,
+    {
+        let app = self.clone();
+        match tokio::task::spawn_blocking(move || f(&app)).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(error) => Err(ApiError::Internal(error.to_string())),
+        }
+    }
+
+    /// The present time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether `caller` may do `A` to `resource`, as a permit.
+    pub(super) fn permit<A: ActionType>(&self, caller: &Caller, resource: A::Resource) -> Result<Permit<A>, ApiError> {
+        Ok(self.authz.authorize::<A>(caller, resource)?)
+    }
+
+    /// Reads in one snapshot.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&App, &Connection) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let app = self.clone();
+        self.store.db.read(move |connection| f(&app, connection)).await
+    }
+
+    /// One transaction: what `f` does and the leaves it appends are durable together, or not at all.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&App, &Tx<'_>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let app = self.clone();
+        self.store.db.write(move |tx| f(&app, tx)).await
+    }
+
+    /// Appends the leaf of an event: what, by whom, and about what. `readers` may see its body, the caller's organisation always.
+    pub(super) fn append(
+        &self,
+        tx: &Tx<'_>,
+        kind: LeafKind,
+        caller: &Caller,
+        (event, about): (&str, Value),
+        readers: &[&OrgId],
+    ) -> Result<Appended, StoreError> {
+        let who = caller.principal();
+        let body = json!({ "event": event, "by": who.id, "org": who.org, "role": who.role, "about": about });
+        let mut all = vec![&who.org];
+        for org in readers {
+            if !all.contains(org) {
+                all.push(org);
+            }
+        }
+        self.journal.append(tx, kind, &body, &all)
+    }
+}
+
+/// An identifier of `bytes` random bytes in hexadecimal.
+pub(super) fn random_hex<const N: usize>() -> String {
+    let mut bytes = [0u8; N];
+    // Used for naming only: without randomness the name is zeros, and nothing rests on it.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    bytes.iter().fold(String::with_capacity(N * 2), |text, b| text + &format!("{b:02x}"))
+}
