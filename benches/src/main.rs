@@ -1,2 +1,68 @@
-//! x
-fn main() {}
+//! Ratios of the product against the plain thing, both measured in one run, in turns: `fusebox-bench [NAME] [--json]`.
+//!
+//! | measure | one side | other side |
+//! |---|---|---|
+//! | [`kernels`] | kernels compiled to wasm | the same source, native |
+//! | [`handover`] | a module reads a column through its world | memcpy of the same bytes |
+//! | [`encrypted_scan`] | a sealed segment read, opened, summed | a plain one read and summed |
+//! | [`warm_query`] | a job that asks for a table | the same query in polars, in a plain process |
+//!
+//! Run by `cargo xtask bench`, which tells where modules and binaries are. Absolute times say as much about the machine as
+//! about the product; only ratios are compared with targets.
+#![allow(clippy::disallowed_methods, reason = "a tool for developers, on files of its own")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a tool for developers")]
+
+mod data;
+mod encrypted_scan;
+mod handover;
+mod kernels;
+mod measure;
+mod place;
+mod plain;
+mod warm_query;
+
+use anyhow::{Result, bail};
+use measure::Outcome;
+
+/// A measure: its name and what runs it.
+type Measure = (&'static str, fn() -> Result<Outcome>);
+
+const MEASURES: [Measure; 4] = [
+    ("kernels", kernels::measure),
+    ("handover", handover::measure),
+    ("encrypted_scan", encrypted_scan::measure),
+    ("warm_query", warm_query::measure),
+];
+
+fn main() -> Result<()> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|a| a == plain::ARGUMENT) {
+        return plain::serve();
+    }
+    let all = arguments.len();
+    arguments.retain(|a| a != "--json");
+    let json = arguments.len() < all;
+    let chosen: Vec<&Measure> = match arguments.as_slice() {
+        [] => MEASURES.iter().collect(),
+        [name] => MEASURES.iter().filter(|(n, _)| n == name).collect(),
+        _ => Vec::new(),
+    };
+    if chosen.is_empty() {
+        bail!("remedy: fusebox-bench [{}] [--json]", MEASURES.map(|(name, _)| name).join(" | "));
+    }
+    let mut failed = false;
+    if !json {
+        println!("{}", measure::HEADING);
+    }
+    for (name, run) in chosen {
+        match run() {
+            Ok(outcome) if json => println!("{}", outcome.json(name)),
+            Ok(outcome) => println!("{}", outcome.row(name)),
+            Err(error) => {
+                failed = true;
+                eprintln!("{name}: not measured: {error:#}");
+            }
+        }
+    }
+    if failed { bail!("not every measure could be taken") } else { Ok(()) }
+}

@@ -1,5 +1,5 @@
-//! Guest modules: every crate under `examples/*/modules/` and `tests/guests/`, built to core wasm modules that carry their
-//! interface in a custom section.
+//! Guest modules: every crate under `examples/*/modules/`, `tests/guests/` and `benches/guests/`, built to core wasm modules
+//! that carry their interface in a custom section.
 
 use crate::cache::{self, Cache};
 use crate::run;
@@ -14,7 +14,8 @@ use std::time::Instant;
 
 /// The workspaces guests live in, relative to the checkout, and how deep below each the crates lie. They are apart from
 /// the host's: another target, another compiler, another lock file.
-const WORKSPACES: [(&str, &[&str]); 2] = [("examples", &["*", "modules", "*"]), ("tests/guests", &["*"])];
+const WORKSPACES: [(&str, &[&str]); 3] =
+    [("examples", &["*", "modules", "*"]), ("tests/guests", &["*"]), ("benches/guests", &["*"])];
 
 /// Builds all guests; returns the folder that holds `PACKAGE.wasm` for each.
 pub fn build(cache: &Cache) -> Result<PathBuf> {
@@ -55,7 +56,7 @@ pub fn lint_and_test(cache: &Cache) -> Result<()> {
     let _lock = cache.lock("guests")?;
     let target_dir = cache.path("guests").join("target");
     let remedy = "read the words above; for a difference in form, `cargo fmt --all` in that folder";
-    for folder in ["guest-sdk", "examples", "tests/guests"] {
+    for folder in ["guest-sdk", "examples", "tests/guests", "benches/guests"] {
         let at = cache::tree()?.join(folder);
         let check = |arguments: &[&str]| {
             let mut cargo = run::cargo_for_guests();
