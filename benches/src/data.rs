@@ -14,8 +14,12 @@ pub const ROWS: u64 = 10_000_000;
 pub const REGIONS: u64 = 8;
 /// Labels of the second key.
 pub const CLASSES: u64 = 12;
+/// Sites; each is of one class.
+pub const SITES: u64 = 96;
 /// Rows of each privacy unit.
 pub const ROWS_PER_UNIT: u64 = 10;
+/// Smallest value of the measure.
+pub const VALUE_MIN: i64 = 10_000;
 /// Largest value of the measure.
 pub const VALUE_MAX: i64 = 99_999;
 
@@ -23,17 +27,57 @@ pub const VALUE_MAX: i64 = 99_999;
 pub fn region(row: u64) -> u32 {
     (mix(row) % REGIONS) as u32
 }
+/// What joins a row to its second key.
+pub fn site(row: u64) -> u32 {
+    ((mix(row) >> 8) % SITES) as u32
+}
 /// Second key of a row.
 pub fn class(row: u64) -> u32 {
-    ((mix(row) >> 8) % CLASSES) as u32
+    site(row) % CLASSES as u32
 }
 /// Measure of a row.
 pub fn value(row: u64) -> i64 {
-    ((mix(row) >> 20) % (VALUE_MAX as u64 + 1)) as i64
+    VALUE_MIN + ((mix(row) >> 20) % (VALUE_MAX - VALUE_MIN + 1) as u64) as i64
 }
 /// Privacy unit of a row, as fusing numbers them: 63 bits, rows of a unit next to each other.
 pub fn unit(row: u64) -> i64 {
     (mix(row / ROWS_PER_UNIT) >> 1) as i64
+}
+
+/// The rows as an upload: CSV whose lines are all of one length.
+pub struct Csv {
+    rows: u64,
+    next: u64,
+    left: std::io::Cursor<Vec<u8>>,
+}
+
+impl Csv {
+    const HEADING: &str = "meter,site,region,value\n";
+
+    /// An upload of `rows` rows.
+    pub fn new(rows: u64) -> Self {
+        Self { rows, next: 0, left: std::io::Cursor::new(Self::HEADING.as_bytes().to_vec()) }
+    }
+
+    /// Its length.
+    pub fn length(&self) -> u64 {
+        Self::HEADING.len() as u64 + self.rows * Self::line(0).len() as u64
+    }
+
+    fn line(row: u64) -> String {
+        format!("m{:07},{:02},{:02},{:05}\n", row / ROWS_PER_UNIT, site(row), region(row), value(row))
+    }
+}
+
+impl std::io::Read for Csv {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.left.position() == self.left.get_ref().len() as u64 {
+            let end = self.rows.min(self.next + 4096);
+            self.left = std::io::Cursor::new((self.next..end).flat_map(|row| Self::line(row).into_bytes()).collect());
+            self.next = end;
+        }
+        self.left.read(buffer)
+    }
 }
 
 fn sealed(parts: Parts<'_>) -> Result<SealedFd> {
@@ -56,13 +100,13 @@ fn integers(rows: u64, of: impl Fn(u64) -> i64) -> Result<SealedFd> {
 pub fn view(rows: u64) -> Result<View> {
     let category = || ViewType::Category { declared: true };
     let column = |name: &str, ty, visibility| ViewColumn { name: name.to_owned(), ty, visibility, provenance: String::new() };
-    let number = |max| ViewType::Number { scale: 0, min: 0, max };
+    let number = |min, max| ViewType::Number { scale: 0, min, max };
     let columns = vec![
         (column("region", category(), Visibility::Granted), codes(rows, REGIONS, region)?),
         (column("class", category(), Visibility::Granted), codes(rows, CLASSES, class)?),
-        (column("value", number(VALUE_MAX), Visibility::Granted), integers(rows, value)?),
+        (column("value", number(VALUE_MIN, VALUE_MAX), Visibility::Granted), integers(rows, value)?),
         (column("unit_ordinal", ViewType::Pseudonym, Visibility::UnitOrdinal), integers(rows, unit)?),
-        (column("foreign", number(1), Visibility::Foreign), integers(rows, |_| 1)?),
+        (column("foreign", number(0, 1), Visibility::Foreign), integers(rows, |_| 1)?),
     ];
     Ok(View::new(columns, FusionReport { members: Vec::new(), rows, units: rows.div_ceil(ROWS_PER_UNIT) }))
 }

@@ -29,7 +29,8 @@ pub fn measure() -> Result<Outcome> {
     let mapped = Mapped::new(fd)?;
     let values = Column::parse(&mapped)?.i64s().context("no integers")?;
     let run = |view: &View, readings: u64| {
-        let input = GuestInput { world: World::Analysis, code: &code, view, manifest: compiled.manifest.clone(), seed: readings, synthetic: false };
+        let input =
+            GuestInput { world: World::Analysis, code: &code, view, manifest: compiled.manifest.clone(), seed: readings, synthetic: false };
         time_ms(|| workers.run(&input, &KillSwitch::default()).map(drop).map_err(|(error, _)| anyhow!(error)))
     };
     let [short, long] = READINGS;

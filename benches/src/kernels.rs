@@ -40,8 +40,18 @@ pub fn measure() -> Result<Outcome> {
         let (mut theirs, mut ours) = (0.0, 0.0);
         let pairs = Pairs::take(
             RUNS,
-            || time_ms(|| Ok(theirs = guest.call(&mut store, ()).map_err(anyhow::Error::msg)?)),
-            || time_ms(|| Ok(ours = native(black_box(&data)))),
+            || {
+                time_ms(|| {
+                    theirs = guest.call(&mut store, ()).map_err(anyhow::Error::msg)?;
+                    Ok(())
+                })
+            },
+            || {
+                time_ms(|| {
+                    ours = native(black_box(&data));
+                    Ok(())
+                })
+            },
         )?;
         // Only `exp` may differ, in its last bits.
         ensure!((theirs - ours).abs() <= 1e-9 * ours.abs().max(1.0), "{name}: {theirs} in the guest, {ours} native");

@@ -6,6 +6,7 @@
 //! | [`handover`] | a module reads a column through its world | memcpy of the same bytes |
 //! | [`encrypted_scan`] | a sealed segment read, opened, summed | a plain one read and summed |
 //! | [`warm_query`] | a job that asks for a table | the same query in polars, in a plain process |
+//! | [`noop_job`] | a job that asks for one number | a process start and one fdatasync |
 //!
 //! Run by `cargo xtask bench`, which tells where modules and binaries are. Absolute times say as much about the machine as
 //! about the product; only ratios are compared with targets.
@@ -17,8 +18,11 @@ mod encrypted_scan;
 mod handover;
 mod kernels;
 mod measure;
+mod noop_job;
+mod papers;
 mod place;
 mod plain;
+mod server;
 mod warm_query;
 
 use anyhow::{Result, bail};
@@ -27,11 +31,12 @@ use measure::Outcome;
 /// A measure: its name and what runs it.
 type Measure = (&'static str, fn() -> Result<Outcome>);
 
-const MEASURES: [Measure; 4] = [
+const MEASURES: [Measure; 5] = [
     ("kernels", kernels::measure),
     ("handover", handover::measure),
     ("encrypted_scan", encrypted_scan::measure),
     ("warm_query", warm_query::measure),
+    ("noop_job", noop_job::measure),
 ];
 
 fn main() -> Result<()> {

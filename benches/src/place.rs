@@ -12,6 +12,11 @@ pub fn worker() -> Result<PathBuf> {
     told("FUSEBOX_WORKER")
 }
 
+/// The server's binary.
+pub fn server() -> Result<PathBuf> {
+    told("FUSEBOX_BIN")
+}
+
 /// The bytes of a module.
 pub fn module(name: &str) -> Result<Vec<u8>> {
     let path = told("FUSEBOX_GUESTS")?.join(format!("{name}.wasm"));

@@ -14,8 +14,7 @@ use std::time::Instant;
 
 /// The workspaces guests live in, relative to the checkout, and how deep below each the crates lie. They are apart from
 /// the host's: another target, another compiler, another lock file.
-const WORKSPACES: [(&str, &[&str]); 3] =
-    [("examples", &["*", "modules", "*"]), ("tests/guests", &["*"]), ("benches/guests", &["*"])];
+const WORKSPACES: [(&str, &[&str]); 3] = [("examples", &["*", "modules", "*"]), ("tests/guests", &["*"]), ("benches/guests", &["*"])];
 
 /// Builds all guests; returns the folder that holds `PACKAGE.wasm` for each.
 pub fn build(cache: &Cache) -> Result<PathBuf> {
