@@ -36,7 +36,7 @@ mod releases;
 mod system;
 
 pub use error::ApiError;
-pub use init::{FirstAccount, InitError, Initialised, init};
+pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
 pub use openapi::document;
 pub use server::{ServeError, TlsFiles, serve};
 pub use settings::Settings;
