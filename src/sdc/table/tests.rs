@@ -99,7 +99,7 @@ fn rule(result: Result<(DecidedTable, TableEvidence), NotReleased>) -> (&'static
 
 /// The rules that hide the second of two cells, the first of which is fine.
 fn causes_of(op: MeasureOp, rows: Rows) -> Vec<CauseRule> {
-    let output = table(declared(), &[op], &[(Some(0), each(100, |i| i64::from(i) - 20)), (Some(1), rows)]);
+    let output = table(declared(), &[op], &[(Some(0), each(400, |i| i64::from(i) - 20)), (Some(1), rows)]);
     let (decided, evidence) = decide_under(&output, standard(), true).unwrap();
     assert_eq!(evidence.cells[0].fate, Fate::Shown);
     let hidden = decided.rows[1].cell == DecidedCell::Suppressed;
