@@ -148,6 +148,7 @@ impl Written {
             request_timeout: seconds("request_timeout_s", self.request_timeout_s, safe.request_timeout, 600)?,
             upload_timeout: seconds("upload_timeout_s", self.upload_timeout_s, safe.upload_timeout, 86_400)?,
             upload_bytes_max: within("upload_bytes_max", self.upload_bytes_max, safe.upload_bytes_max, (1, safe.upload_bytes_max))?,
+            denials_counted_every: safe.denials_counted_every,
             shutdown_grace: seconds("shutdown_grace_s", self.shutdown_grace_s, safe.shutdown_grace, 600)?,
             worker: safe.worker,
         };

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, header};
@@ -25,8 +24,6 @@ use crate::tlog::leaf::LeafKind;
 
 /// Bytes of an authorisation header; a token has 47.
 const HEADER_BYTES_MAX: usize = 256;
-/// How often calls without a valid token are counted into a leaf.
-const COUNT_EVERY: Duration = Duration::from_secs(60);
 
 /// `f`, or `None` where it panicked.
 async fn guarded<T>(f: impl Future<Output = T>) -> Option<T> {
@@ -125,11 +122,11 @@ async fn deny(app: &App, caller: Caller, method: String, route: String, refused:
     .await
 }
 
-/// Counts calls without a valid token into one leaf a minute, until told to stop; then once more.
+/// Counts calls without a valid token into one leaf an interval, until told to stop; then once more.
 pub(super) async fn count_unauthenticated(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
     loop {
         let stopped = tokio::select! {
-            _ = tokio::time::sleep(COUNT_EVERY) => false,
+            _ = tokio::time::sleep(app.settings.denials_counted_every) => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
         if let Err(error) = append_count(&app).await {

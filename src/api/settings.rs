@@ -32,6 +32,8 @@ pub struct Settings {
     pub upload_timeout: Duration,
     /// Bytes of one upload; never more than the built-in limit.
     pub upload_bytes_max: u64,
+    /// How often calls without a valid token are counted into a leaf.
+    pub denials_counted_every: Duration,
     /// Time that open calls get to end at shutdown.
     pub shutdown_grace: Duration,
 }
@@ -52,6 +54,7 @@ impl Settings {
             request_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_secs(1800),
             upload_bytes_max: protocol::limits::Limits::STANDARD.upload_bytes_max,
+            denials_counted_every: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(10),
         }
     }

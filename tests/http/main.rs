@@ -1,0 +1,18 @@
+//! The interface over a real socket: what it refuses, to whom, and that its description is true.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "test code"
+)]
+
+mod bodies;
+mod description;
+mod papers;
+mod roles;
+mod server;
+mod start;
