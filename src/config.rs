@@ -82,7 +82,9 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut table: toml::Table = toml::from_str(text).map_err(|e| ConfigError::Form(e.message().to_owned()))?;
         for (name, value) in environment {
-            let Some(name) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase).filter(|n| NAMES.contains(&n.as_str())) else { continue };
+            let Some(name) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase).filter(|n| NAMES.contains(&n.as_str())) else {
+                continue;
+            };
             let value = value.parse().map_or(toml::Value::String(value), toml::Value::Integer);
             table.insert(name, value);
         }
@@ -113,7 +115,12 @@ const NAMES: [&str; 17] = [
 ];
 
 /// `value` where it is written, checked; else what `safe` is.
-fn within<T: PartialOrd + std::fmt::Display + Copy>(name: &'static str, value: Option<T>, safe: T, (min, max): (T, T)) -> Result<T, ConfigError> {
+fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    name: &'static str,
+    value: Option<T>,
+    safe: T,
+    (min, max): (T, T),
+) -> Result<T, ConfigError> {
     match value {
         Some(v) if v < min || v > max => Err(ConfigError::Range { name, why: format!("out of range: {min} to {max}") }),
         value => Ok(value.unwrap_or(safe)),
@@ -128,9 +135,8 @@ impl Written {
             (None, None) => None,
             _ => return Err(ConfigError::Range { name: "tls_key", why: "needed together with `tls_certificate`".into() }),
         };
-        let seconds = |name, value: Option<u64>, safe: Duration, max| {
-            within(name, value, safe.as_secs(), (1, max)).map(Duration::from_secs)
-        };
+        let seconds =
+            |name, value: Option<u64>, safe: Duration, max| within(name, value, safe.as_secs(), (1, max)).map(Duration::from_secs);
         let mut jobs = safe.jobs.clone();
         jobs.running_max = within("jobs_running_max", self.jobs_running_max, jobs.running_max, (1, 64))?;
         jobs.running_per_org_max = within("jobs_running_per_org_max", self.jobs_running_per_org_max, jobs.running_per_org_max, (1, 64))?;
@@ -174,7 +180,8 @@ mod tests {
 
     #[test]
     fn the_environment_is_over_the_file_and_other_variables_are_not_looked_at() {
-        let config = parse("listen = \"127.0.0.1:1\"\nthreads = 3", &[("FUSEBOX_LISTEN", "127.0.0.1:2"), ("FUSEBOX_BIN", "x"), ("LISTEN", "y")]);
+        let config =
+            parse("listen = \"127.0.0.1:1\"\nthreads = 3", &[("FUSEBOX_LISTEN", "127.0.0.1:2"), ("FUSEBOX_BIN", "x"), ("LISTEN", "y")]);
         let settings = config.unwrap().settings;
         assert_eq!((settings.listen.port(), settings.threads), (2, 3));
         assert_eq!(parse("", &[("FUSEBOX_THREADS", "2")]).unwrap().settings.threads, 2);
@@ -187,7 +194,8 @@ mod tests {
             let error = parse("", &[(&format!("{PREFIX}{}", name.to_uppercase()), "\u{7f}")]).err();
             assert!(error.is_none_or(|e| !e.to_string().contains("unknown field")), "{name}");
         }
-        for bad in ["lisen = 1", "threads = 0", "threads = 65", "tls_key = \"x\"", "upload_bytes_max = 99999999999999", "listen = 7", "= ="] {
+        for bad in ["lisen = 1", "threads = 0", "threads = 65", "tls_key = \"x\"", "upload_bytes_max = 99999999999999", "listen = 7", "= ="]
+        {
             assert!(parse(bad, &[]).is_err(), "{bad}");
         }
     }

@@ -21,8 +21,8 @@ use crate::agreement::{Agreement, AgreementDocument, Digest, records};
 use crate::catalog::store;
 use crate::id::{AgreementId, OrgId};
 use crate::jobs::Certificate;
-use crate::policy::resource::{self, Platform};
 use crate::policy::actions;
+use crate::policy::resource::{self, Platform};
 use crate::tlog::leaf::LeafKind;
 
 pub(super) fn routes() -> OpenApiRouter<App> {

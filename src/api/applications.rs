@@ -19,8 +19,8 @@ use super::state::App;
 use crate::agreement::{Application, ApplicationDocument, records};
 use crate::catalog::store;
 use crate::id::{DatasetId, Name, OrgId};
-use crate::policy::resource::{self, Platform};
 use crate::policy::actions;
+use crate::policy::resource::{self, Platform};
 use crate::store::StoreError;
 use crate::tlog::leaf::LeafKind;
 
@@ -62,7 +62,11 @@ fn thing(document: &ApplicationDocument, providers: BTreeSet<OrgId>) -> resource
 /// Applies for data.
 #[utoipa::path(post, path = "/v1/applications", tag = "papers", request_body(content = String, content_type = "application/toml"),
     responses((status = 201, body = Recorded)))]
-async fn submit(State(app): State<App>, Signed(caller): Signed, TomlBody(text): TomlBody) -> Result<(StatusCode, Json<Recorded>), ApiError> {
+async fn submit(
+    State(app): State<App>,
+    Signed(caller): Signed,
+    TomlBody(text): TomlBody,
+) -> Result<(StatusCode, Json<Recorded>), ApiError> {
     let document = ApplicationDocument::parse(&text)?;
     let id = app.write(move |app, tx| {
         let (providers, unknown) = owners(tx, &document)?;

@@ -146,7 +146,12 @@ pub(super) async fn append_count(app: &App) -> Result<(), ApiError> {
     }
     let written = app
         .write(move |app, tx| {
-            let _ = app.journal.append(tx, LeafKind::UnauthenticatedDenials, &json!({ "event": "denied.unauthenticated", "count": count }), &[])?;
+            let _ = app.journal.append(
+                tx,
+                LeafKind::UnauthenticatedDenials,
+                &json!({ "event": "denied.unauthenticated", "count": count }),
+                &[],
+            )?;
             Ok(())
         })
         .await;

@@ -14,8 +14,8 @@ use super::signed::Signed;
 use super::state::App;
 use crate::agreement::{Authorisation, AuthorisationDocument, records};
 use crate::id::Name;
-use crate::policy::resource::{self, Platform};
 use crate::policy::actions;
+use crate::policy::resource::{self, Platform};
 use crate::tlog::leaf::LeafKind;
 
 pub(super) fn routes() -> OpenApiRouter<App> {

@@ -17,8 +17,8 @@ use crate::catalog::store::{self, EntryRow, VersionKind, VersionRow};
 use crate::catalog::{CatalogueEntry, DataOrigin, EntryDocument};
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
 use crate::id::{DatasetId, OrgId};
-use crate::policy::resource::{Dataset, Platform};
 use crate::policy::actions;
+use crate::policy::resource::{Dataset, Platform};
 use crate::store::StoreError;
 use crate::tlog::leaf::LeafKind;
 

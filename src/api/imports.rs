@@ -18,8 +18,8 @@ use super::state::App;
 use crate::catalog::store;
 use crate::id::DatasetId;
 use crate::jobs::{ImportOf, ImportReport, Jobs, RejectedLine};
-use crate::policy::resource::Dataset;
 use crate::policy::actions;
+use crate::policy::resource::Dataset;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(versions)).routes(routes!(consents))

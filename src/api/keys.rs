@@ -16,8 +16,8 @@ use super::signed::Signed;
 use super::state::{App, random_hex};
 use crate::id::{Name, OrgId};
 use crate::jobs::modules::{self, SigningKeyRow};
-use crate::policy::resource::SigningKey;
 use crate::policy::actions;
+use crate::policy::resource::SigningKey;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(register)).routes(routes!(read, revoke))

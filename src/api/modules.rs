@@ -18,8 +18,8 @@ use super::signed::Signed;
 use super::state::App;
 use crate::id::ModuleDigest;
 use crate::jobs::modules::{self, ModuleRow};
-use crate::policy::resource::{Module, Platform};
 use crate::policy::actions;
+use crate::policy::resource::{Module, Platform};
 use crate::refusal::{self, Refused};
 
 pub(super) fn routes() -> OpenApiRouter<App> {

@@ -20,8 +20,8 @@ use crate::catalog::store::{self, PlanRow};
 use crate::catalog::{CatalogueEntry, FusionPlan, SecurityLevel};
 use crate::clock::Timestamp;
 use crate::id::{DatasetId, OrgId, PlanId};
-use crate::policy::resource::{Plan, Platform};
 use crate::policy::actions;
+use crate::policy::resource::{Plan, Platform};
 use crate::store::StoreError;
 use crate::tlog::leaf::LeafKind;
 
@@ -90,7 +90,8 @@ pub(super) fn resource(connection: &Connection, plan: &FusionPlan, org: &OrgId) 
 fn view(connection: &Connection, row: PlanRow) -> Result<PlanView, StoreError> {
     let members = members(connection, &row.plan)?;
     let resolved = row.plan.validate(&members.iter().map(|(id, entry)| (id.clone(), entry)).collect()).ok();
-    let column = |p: &crate::catalog::Provenance| GrantedColumn { name: p.output.clone(), dataset: p.dataset.clone(), column: p.column.clone() };
+    let column =
+        |p: &crate::catalog::Provenance| GrantedColumn { name: p.output.clone(), dataset: p.dataset.clone(), column: p.column.clone() };
     Ok(PlanView {
         id: row.plan.id.clone(),
         digest: Digest(row.plan.digest()),
@@ -106,7 +107,11 @@ fn view(connection: &Connection, row: PlanRow) -> Result<PlanView, StoreError> {
 /// Submits a plan. It is checked against the catalogue and never changed.
 #[utoipa::path(post, path = "/v1/plans", tag = "plans", request_body(content = String, content_type = "application/toml"),
     responses((status = 201, body = Submitted)))]
-async fn submit(State(app): State<App>, Signed(caller): Signed, TomlBody(text): TomlBody) -> Result<(StatusCode, Json<Submitted>), ApiError> {
+async fn submit(
+    State(app): State<App>,
+    Signed(caller): Signed,
+    TomlBody(text): TomlBody,
+) -> Result<(StatusCode, Json<Submitted>), ApiError> {
     let plan = FusionPlan::parse(&text)?;
     let submitted = app.write(move |app, tx| {
         let thing = resource(tx, &plan, &caller.principal().org)?;

@@ -14,9 +14,9 @@ use super::signed::{Presented, Signed};
 use super::state::App;
 use crate::clock::Timestamp;
 use crate::id::{OrgId, PrincipalId};
-use crate::policy::{Principal, principal};
 use crate::policy::resource::{Account, Platform};
 use crate::policy::token::{self, Token};
+use crate::policy::{Principal, principal};
 use crate::policy::{Role, actions};
 use crate::tlog::leaf::LeafKind;
 

@@ -12,7 +12,8 @@ fn nobody_without_a_valid_token_learns_more_than_that() {
     let server = Server::with_everyone(|_, _| {});
     let token = server.token("operator").to_owned();
     let wrong = format!("fbx_{}", "A".repeat(43));
-    for authorization in [None, Some("Bearer"), Some("Bearer "), Some(wrong.as_str()), Some("Basic Og=="), Some(&format!("Bearer {wrong}"))] {
+    for authorization in [None, Some("Bearer"), Some("Bearer "), Some(wrong.as_str()), Some("Basic Og=="), Some(&format!("Bearer {wrong}"))]
+    {
         for path in ["/v1/me", "/v1/principals", "/v1/nothing", "/v1/agreements/agr-1"] {
             let answer = server.raw("GET", path, authorization, None, &[]);
             assert_eq!((answer.status, answer.rule().as_str()), (401, "auth.unauthenticated"), "{path} {authorization:?}");
@@ -23,7 +24,8 @@ fn nobody_without_a_valid_token_learns_more_than_that() {
     // They are counted into the log, together.
     let counted = (0..100).find_map(|_| {
         std::thread::sleep(std::time::Duration::from_millis(50));
-        let counts: u64 = server.leaves().iter().filter(|l| l["event"] == "denied.unauthenticated").filter_map(|l| l["count"].as_u64()).sum();
+        let counts: u64 =
+            server.leaves().iter().filter(|l| l["event"] == "denied.unauthenticated").filter_map(|l| l["count"].as_u64()).sum();
         (counts >= 24).then_some(counts)
     });
     assert_eq!(counted, Some(24));
@@ -78,7 +80,11 @@ fn malformed_bodies_are_refused_without_being_repeated() {
     ] {
         let answer = server.raw("POST", "/v1/principals", Some(&auth), Some((content_type, body.as_bytes())), &[]);
         assert_eq!((answer.status, answer.rule().as_str()), (422, "request.malformed"), "{body}");
-        assert!(!answer.text().contains(canary) && !answer.text().contains("NewPrincipal") && !answer.text().contains("Role"), "{}", answer.text());
+        assert!(
+            !answer.text().contains(canary) && !answer.text().contains("NewPrincipal") && !answer.text().contains("Role"),
+            "{}",
+            answer.text()
+        );
     }
     let deep = "[".repeat(100_000);
     assert_eq!(server.raw("POST", "/v1/principals", Some(&auth), Some((json, deep.as_bytes())), &[]).status, 422);
@@ -126,10 +132,14 @@ fn unknown_addresses_and_methods_are_refused_and_logged() {
 #[test]
 fn answers_tell_nothing_of_the_machine() {
     let server = Server::with_everyone(|_, _| {});
-    for (method, path, body) in [("GET", "/v1/nothing", None), ("POST", "/v1/principals", Some(json!({ "id": "../x" }))), ("GET", "/v1/me", None)] {
+    for (method, path, body) in
+        [("GET", "/v1/nothing", None), ("POST", "/v1/principals", Some(json!({ "id": "../x" }))), ("GET", "/v1/me", None)]
+    {
         let answer = server.call(method, path, server.token("secadmin"), body.as_ref());
         let seen = format!("{:?}{}", answer.headers, answer.text());
-        for word in ["fusebox::", "src/", "/tmp", "/root", "axum", "hyper", "rusqlite", "sqlite", "serde", "panicked", server.dir.to_str().unwrap()] {
+        for word in
+            ["fusebox::", "src/", "/tmp", "/root", "axum", "hyper", "rusqlite", "sqlite", "serde", "panicked", server.dir.to_str().unwrap()]
+        {
             assert!(!seen.contains(word), "`{word}` in {seen}");
         }
         assert_eq!(answer.headers["x-request-id"].len(), 16);

@@ -14,12 +14,20 @@ const MODULE: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const KEY: &str = "key-0000000000000000";
 
 const ALL: &[&str] = &[
-    "authority", "provider", "operator", "researcher", "checker", "own-checker", "sysadmin", "secadmin", "auditor", "other-operator",
+    "authority",
+    "provider",
+    "operator",
+    "researcher",
+    "checker",
+    "own-checker",
+    "sysadmin",
+    "secadmin",
+    "auditor",
+    "other-operator",
     "other-provider",
 ];
 /// Those with lists of papers, modules, jobs and releases, each shown only what it may read.
-const LISTS: &[&str] =
-    &["authority", "provider", "operator", "researcher", "checker", "own-checker", "other-operator", "other-provider"];
+const LISTS: &[&str] = &["authority", "provider", "operator", "researcher", "checker", "own-checker", "other-operator", "other-provider"];
 /// Those who may read what concerns the operator's papers.
 const PAPERS: &[&str] = &["authority", "provider", "operator", "researcher", "checker", "own-checker"];
 const EVIDENCE: &[&str] = &["authority", "checker"];
@@ -66,7 +74,13 @@ fn lines() -> Vec<Line> {
         // Authorise / revoke an operator: the authority.
         Line("POST", "/v1/authorisations", "/v1/authorisations", Toml(AUTHORISATION), &["authority"]),
         Line("GET", "/v1/authorisations", "/v1/authorisations", Nothing, LISTS),
-        Line("GET", "/v1/authorisations/{id}", "/v1/authorisations/auth-1", Nothing, &["authority", "provider", "operator", "researcher", "checker", "own-checker", "other-provider"]),
+        Line(
+            "GET",
+            "/v1/authorisations/{id}",
+            "/v1/authorisations/auth-1",
+            Nothing,
+            &["authority", "provider", "operator", "researcher", "checker", "own-checker", "other-provider"],
+        ),
         // Apply, sign an agreement: the operator; the provider decides and counter-signs.
         Line("POST", "/v1/applications", "/v1/applications", Toml(APPLICATION), &["operator"]),
         Line("GET", "/v1/applications", "/v1/applications", Nothing, LISTS),
@@ -78,17 +92,53 @@ fn lines() -> Vec<Line> {
         Line("POST", "/v1/agreements/{id}/countersign", "/v1/agreements/agr-1/countersign", Json(|| json!({})), &["provider"]),
         // Keys: the security administrator.
         Line("POST", "/v1/keys", "/v1/keys", Json(|| json!({ "public_key": "AAAA" })), &["secadmin"]),
-        Line("GET", "/v1/keys/{id}", "/v1/keys/key-0000000000000000", Nothing, &["authority", "operator", "researcher", "own-checker", "secadmin"]),
+        Line(
+            "GET",
+            "/v1/keys/{id}",
+            "/v1/keys/key-0000000000000000",
+            Nothing,
+            &["authority", "operator", "researcher", "own-checker", "secadmin"],
+        ),
         Line("DELETE", "/v1/keys/{id}", "/v1/keys/key-0000000000000000", Nothing, &["secadmin"]),
         // Upload a module: operator and researcher; approve one: a checker, not of one's own.
         Line("POST", "/v1/modules", "/v1/modules", Bytes("no wasm"), &["operator", "researcher", "other-operator"]),
         Line("GET", "/v1/modules", "/v1/modules", Nothing, LISTS),
-        Line("GET", "/v1/modules/{digest}", "/v1/modules/{module}", Nothing, &["authority", "operator", "researcher", "checker", "own-checker"]),
-        Line("GET", "/v1/modules/{digest}/wasm", "/v1/modules/{module}/wasm", Nothing, &["operator", "researcher", "checker", "own-checker"]),
-        Line("POST", "/v1/modules/{digest}/review", "/v1/modules/{module}/review", Json(|| json!({ "approve": true, "reason": "read" })), &["checker"]),
+        Line(
+            "GET",
+            "/v1/modules/{digest}",
+            "/v1/modules/{module}",
+            Nothing,
+            &["authority", "operator", "researcher", "checker", "own-checker"],
+        ),
+        Line(
+            "GET",
+            "/v1/modules/{digest}/wasm",
+            "/v1/modules/{module}/wasm",
+            Nothing,
+            &["operator", "researcher", "checker", "own-checker"],
+        ),
+        Line(
+            "POST",
+            "/v1/modules/{digest}/review",
+            "/v1/modules/{module}/review",
+            Json(|| json!({ "approve": true, "reason": "read" })),
+            &["checker"],
+        ),
         // Run on synthetic and on real data: operator and researcher.
-        Line("POST", "/v1/jobs", "/v1/jobs", Json(|| json!({ "plan": "none", "module": MODULE, "synthetic": true, "rows": 10 })), &["operator", "researcher", "other-operator"]),
-        Line("POST", "/v1/jobs", "/v1/jobs", Json(|| json!({ "plan": "none", "module": MODULE, "purpose": "credit_risk" })), &["operator", "researcher", "other-operator"]),
+        Line(
+            "POST",
+            "/v1/jobs",
+            "/v1/jobs",
+            Json(|| json!({ "plan": "none", "module": MODULE, "synthetic": true, "rows": 10 })),
+            &["operator", "researcher", "other-operator"],
+        ),
+        Line(
+            "POST",
+            "/v1/jobs",
+            "/v1/jobs",
+            Json(|| json!({ "plan": "none", "module": MODULE, "purpose": "credit_risk" })),
+            &["operator", "researcher", "other-operator"],
+        ),
         Line("GET", "/v1/jobs", "/v1/jobs", Nothing, LISTS),
         Line("GET", "/v1/jobs/{id}", "/v1/jobs/{job}", Nothing, PAPERS),
         Line("GET", "/v1/jobs/{id}/events", "/v1/jobs/{job}/events", Nothing, PAPERS),
@@ -100,7 +150,13 @@ fn lines() -> Vec<Line> {
         // Refused at the gate, so that nobody has an artefact to fetch: those who may are told that (release.denied).
         Line("GET", "/v1/releases/{id}/artefact", "/v1/releases/{release}/artefact", Nothing, PAPERS),
         Line("GET", "/v1/releases/{id}/evidence", "/v1/releases/{release}/evidence", Nothing, EVIDENCE),
-        Line("POST", "/v1/releases/{id}/review", "/v1/releases/{release}/review", Json(|| json!({ "approve": true, "reason": "sound" })), &["checker"]),
+        Line(
+            "POST",
+            "/v1/releases/{id}/review",
+            "/v1/releases/{release}/review",
+            Json(|| json!({ "approve": true, "reason": "sound" })),
+            &["checker"],
+        ),
         // Set policy: the authority the floor, a provider tighter for its own data.
         Line("GET", "/v1/policies", "/v1/policies", Nothing, ALL),
         Line("PUT", "/v1/policies/floor", "/v1/policies/floor", Toml(POLICY), &["authority"]),

@@ -70,14 +70,13 @@ impl Server {
     pub fn seeded(seed: impl FnOnce(&rusqlite::Connection, &protocol::seal::SealKey)) -> Self {
         let dir = std::env::temp_dir().join(format!("fusebox-http-{}-{:x}", std::process::id(), ring_random()));
         let roots = || Roots::open(&dir.join("data"), cap_std::ambient_authority()).unwrap();
-        let settings =
-            Settings {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                workers_waiting: 0,
-                readers: 2,
-                denials_counted_every: std::time::Duration::from_millis(300),
-                ..Settings::new(worker())
-            };
+        let settings = Settings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            workers_waiting: 0,
+            readers: 2,
+            denials_counted_every: std::time::Duration::from_millis(300),
+            ..Settings::new(worker())
+        };
         let clock = Arc::new(FixedClock::new(Timestamp::from_unix_s(now())));
         let first = FirstAccount { id: "root".parse().unwrap(), org: "platform".parse().unwrap(), token_lifetime_s: 90 * 86_400 };
         let made = api::init(roots(), None, settings.clone(), clock.clone(), first).unwrap();
