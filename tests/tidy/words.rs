@@ -53,12 +53,14 @@ pub fn two_commands(readme: &str, script: &str) -> Vec<String> {
     wrong
 }
 
-/// Guests (folders of `tests/guests/`) whose name stands in no host test.
+/// Guests (packages below `tests/guests/`) whose name stands in no host test.
 pub fn unused_guests(files: &[File]) -> Vec<String> {
-    let guest = |path: &str| path.strip_prefix("tests/guests/").and_then(|rest| rest.split_once('/')).map(|(name, _)| name.to_owned());
-    let mut guests: Vec<String> = files.iter().filter_map(|file| guest(&file.path)).collect();
-    guests.sort();
-    guests.dedup();
+    let package = |file: &File| -> Option<String> {
+        let folder = file.path.strip_prefix("tests/guests/")?.strip_suffix("/Cargo.toml")?;
+        let table: toml::Table = file.text.parse().ok()?;
+        Some(table.get("package").and_then(|package| package.get("name")?.as_str()).unwrap_or(folder).to_owned())
+    };
+    let guests: Vec<String> = files.iter().filter_map(package).collect();
     let host = |file: &&File| {
         file.path.ends_with(".rs") && !file.path.starts_with("tests/guests/") && !file.path.starts_with("tests/tidy/") && has_tests(file)
     };
@@ -130,7 +132,7 @@ fn missing_commands_are_found() {
 
 #[test]
 fn a_guest_that_no_test_runs_is_found() {
-    let guest = File::new("tests/guests/spin/src/lib.rs", "");
+    let guest = File::new("tests/guests/a/Cargo.toml", "[package]\nname = \"spin\"\n");
     assert_eq!(unused_guests(&[guest.clone(), File::new("tests/jobs.rs", "\"spinner\"")]).len(), 1);
     assert!(unused_guests(&[guest, File::new("tests/jobs.rs", "run(\"spin\")")]).is_empty());
 }

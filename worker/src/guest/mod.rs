@@ -6,6 +6,7 @@
 mod derive;
 mod host;
 mod link;
+mod load;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -15,12 +16,11 @@ use protocol::memfd::SealedFd;
 use protocol::message::{GuestFailure, GuestReply, GuestRequest, World};
 use protocol::table::TableError;
 use wasmtime::component::{Component, Linker, WasmStr};
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::{Store, Trap};
 
 use self::host::Host;
 use crate::compile::engine;
 use crate::jail::Jailed;
-use crate::map::Mapped;
 
 /// Bytes that one call may make the host allocate for texts and lists of texts.
 const HOSTCALL_BYTES_MAX: usize = 16 << 20;
@@ -77,7 +77,7 @@ fn run(request: GuestRequest, fds: Vec<OwnedFd>, log: &mut String) -> Result<Vec
     let columns = fds.map(|fd| SealedFd::verify(fd, l.column_bytes_max)).collect::<Result<Vec<_>, _>>();
     let columns = columns.map_err(|_| GuestFailure::Internal)?;
     let engine = engine().map_err(|_| GuestFailure::Internal)?;
-    let component = load(&engine, code)?;
+    let component = load::load(&engine, code)?;
     let mut store = Store::new(&engine, Host::new(request, columns));
     store.limiter(|host| &mut host.growth);
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
@@ -95,17 +95,6 @@ fn run(request: GuestRequest, fds: Vec<OwnedFd>, log: &mut String) -> Result<Vec
     replies.extend(host.tables.into_iter().map(|table| (GuestReply::Table(table), None)));
     replies.extend(host.models.into_iter().map(|model| (GuestReply::Linear(model), None)));
     Ok(replies)
-}
-
-/// Loads compiled code.
-#[allow(unsafe_code)]
-fn load(engine: &Engine, code: OwnedFd) -> Result<Component, GuestFailure> {
-    let code = SealedFd::verify(code, Limits::STANDARD.code_bytes_max).map_err(|_| GuestFailure::Code)?;
-    let code = Mapped::new(&code).map_err(|_| GuestFailure::Code)?;
-    // SAFETY: the bytes are what `precompile_component` made in the `compile` jail: the server stored them under a MAC over
-    // module, engine digest and code, and verified it before it handed them over, in memory that nobody can change any more.
-    // Against a mix-up wasmtime compares version, settings and processor itself.
-    unsafe { Component::deserialize(engine, &*code) }.map_err(|_| GuestFailure::Code)
 }
 
 /// Instantiates the component and calls `run`.
