@@ -26,6 +26,8 @@ use super::{Roots, StoreError};
 
 const FILE: &str = "fusebox.db";
 const LOCK: &str = "lock";
+const LOCK_TRIES: u32 = 40;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Statements that bring one module's tables from one form to the next. Applied once, in the order of the list, and recorded
@@ -249,10 +251,14 @@ fn lock(state: &Dir) -> Result<File, StoreError> {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => state.open(LOCK)?,
         other => other?,
     };
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse),
-        other => other.map(|()| file).map_err(|e| StoreError::Io(e.into())),
+    // A process that is just ending, or a handle of our own that a thread lets go of, is waited for.
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_WAIT),
+            other => return other.map(|()| file).map_err(|e| StoreError::Io(e.into())),
+        }
     }
+    Err(StoreError::InUse)
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
