@@ -15,6 +15,7 @@
 //! | [`model`] | typed models |
 //! | [`manifest`] | what a module declares about itself |
 //! | [`message`] | one enum a direction and role |
+//! | [`secret`] | keys on their way to a worker |
 //! | [`seal`] | segments encrypted in chunks |
 //! | [`linkage`] | identifiers: canonical spelling and check digits |
 //! | [`value`] | decimals, dates and hours to stored integers |
@@ -34,5 +35,6 @@ pub mod model;
 pub mod plan;
 pub mod schema;
 pub mod seal;
+pub mod secret;
 pub mod table;
 pub mod value;

@@ -43,7 +43,8 @@ impl Constant {
 }
 
 fn number(element: &str, scale: u8, constant: &Constant) -> Result<i64, Refused> {
-    parse_decimal(&constant.text(), scale).ok_or_else(|| refuse(&PLAN_INVALID, element, "a constant is not a decimal of the column's resolution"))
+    parse_decimal(&constant.text(), scale)
+        .ok_or_else(|| refuse(&PLAN_INVALID, element, "a constant is not a decimal of the column's resolution"))
 }
 
 /// The transform over stored integers. Whether it applies to the column's type is for the caller.

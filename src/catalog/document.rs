@@ -177,7 +177,11 @@ impl ColumnDocument {
         only("bytes_max", self.bytes_max.is_some(), TypeWord::Text)?;
         match ty {
             TypeWord::Number => {
-                let scale = self.resolution.as_deref().and_then(parse_resolution).ok_or(("resolution", "not a power of ten from 1 to 0.000000001"))?;
+                let scale = self
+                    .resolution
+                    .as_deref()
+                    .and_then(parse_resolution)
+                    .ok_or(("resolution", "not a power of ten from 1 to 0.000000001"))?;
                 let bound = |element, text: &Option<String>| {
                     text.as_deref().and_then(|t| parse_decimal(t, scale)).ok_or((element, "not a decimal of the declared resolution"))
                 };
@@ -186,7 +190,11 @@ impl ColumnDocument {
             }
             TypeWord::Category => {
                 let domain = self.domain.clone().unwrap_or_default();
-                if are_labels(&domain) { Ok(ColumnType::Category { domain }) } else { Err(("domain", "empty, too long, with control characters or twice the same")) }
+                if are_labels(&domain) {
+                    Ok(ColumnType::Category { domain })
+                } else {
+                    Err(("domain", "empty, too long, with control characters or twice the same"))
+                }
             }
             TypeWord::Date => Ok(ColumnType::Date),
             TypeWord::Hour => Ok(ColumnType::Hour),

@@ -333,9 +333,13 @@ fn column(name: String, d: ColumnDocument) -> Result<ColumnEntry, Refused> {
     }
     let is_text = matches!(ty, ColumnType::Text { .. });
     match role {
-        Role::DirectIdentifier if !is_text || d.linkage.is_none() => return Err(bad("role", "a direct identifier is a text with a linkage key")),
+        Role::DirectIdentifier if !is_text || d.linkage.is_none() => {
+            return Err(bad("role", "a direct identifier is a text with a linkage key"));
+        }
         Role::Measure if !matches!(ty, ColumnType::Number { .. }) => return Err(bad("role", "a measure is a number")),
-        Role::Category if is_text => return Err(bad("role", "a category has a declared domain; a text is a quasi-identifier or sensitive")),
+        Role::Category if is_text => {
+            return Err(bad("role", "a category has a declared domain; a text is a quasi-identifier or sensitive"));
+        }
         _ => {}
     }
     if !is_text && d.linkage.is_some_and(|k| k != LinkageKey::Opaque) {
@@ -348,7 +352,9 @@ fn column(name: String, d: ColumnDocument) -> Result<ColumnEntry, Refused> {
     let namespace: Option<Name> = d.namespace.map(|n| n.parse().map_err(|_| bad("namespace", "not a name"))).transpose()?;
     let namespace = match (role, d.linkage.and_then(fixed_namespace), namespace) {
         (Role::DirectIdentifier, Some(fixed), None) => fixed.parse().ok(),
-        (Role::DirectIdentifier, Some(fixed), Some(n)) if n.as_str() != fixed => return Err(bad("namespace", "identifiers of this kind have a fixed namespace")),
+        (Role::DirectIdentifier, Some(fixed), Some(n)) if n.as_str() != fixed => {
+            return Err(bad("namespace", "identifiers of this kind have a fixed namespace"));
+        }
         (Role::DirectIdentifier, None, None) => return Err(Refused::new(&DATASET_INCOMPLETE).subject(&format!("columns.{name}.namespace"))),
         (Role::DirectIdentifier, None, Some(n)) if matches!(n.as_str(), "person" | "firm" | "vehicle") => {
             return Err(bad("namespace", "kept for identifiers with a check of their own"));

@@ -149,8 +149,17 @@ fn every_missing_element_is_named_at_once() {
     assert_eq!(subject, all);
     assert_eq!(refused("origin = \"public\"").1, all.replace("origin", "public_kind"));
     for element in [
-        "title", "provider", "origin", "public_kind", "source", "update_frequency", "security_level", "personal_information", "declared_rows",
-        "sharing", "opening",
+        "title",
+        "provider",
+        "origin",
+        "public_kind",
+        "source",
+        "update_frequency",
+        "security_level",
+        "personal_information",
+        "declared_rows",
+        "sharing",
+        "opening",
     ] {
         // The columns have titles too: only the entry's own elements go.
         let (head, tail) = TAX.split_once("[[columns]]").unwrap();
@@ -171,7 +180,10 @@ fn what_is_not_of_the_form_is_refused_by_name() {
         assert!(TAX.contains(from), "{from}");
         refused(&TAX.replacen(from, to, 1))
     };
-    assert_eq!(change("opening = { class = \"none\", legal_basis = \"税收征收管理法第八条\" }", "opening = { class = \"none\" }"), ("dataset.legal_basis", "opening".into()));
+    assert_eq!(
+        change("opening = { class = \"none\", legal_basis = \"税收征收管理法第八条\" }", "opening = { class = \"none\" }"),
+        ("dataset.legal_basis", "opening".into())
+    );
     for (from, to, element) in [
         ("id = \"tax_grades\"", "id = \"Tax\"", "id"),
         ("declared_rows = 1000", "declared_rows = -1", "line 11"),

@@ -254,7 +254,8 @@ impl<'a> Resolver<'a> {
     fn locate(&self, path: &str, before: usize) -> Result<(usize, u16, &'a ColumnEntry), Refused> {
         let (alias, column) = path.split_once('.').ok_or_else(|| refuse(&PLAN_INVALID, path, "not of the form alias.column"))?;
         let at = self.members.iter().take(before).position(|m| m.alias == alias);
-        let (at, member) = at.and_then(|i| Some((i, self.members.get(i)?))).ok_or_else(|| refuse(&PLAN_INVALID, path, "no such member before it"))?;
+        let (at, member) =
+            at.and_then(|i| Some((i, self.members.get(i)?))).ok_or_else(|| refuse(&PLAN_INVALID, path, "no such member before it"))?;
         let (index, column) = member.find(column)?;
         Ok((at, index, column))
     }

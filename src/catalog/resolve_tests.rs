@@ -79,7 +79,10 @@ fn a_plan_is_resolved_to_indexes_and_stored_integers() {
     assert_eq!(a.filters[1].values, [Literal::Text("A".into()), Literal::Text("B".into())]);
     assert_eq!(r.fuse.unit, ColumnRef { member: 0, column: 0 });
     assert_eq!(r.fuse.joins, [PlanJoin { kind: JoinKind::Inner, on: vec![(ColumnRef { member: 0, column: 0 }, 0)] }]);
-    assert_eq!(r.fuse.outputs[1].transform, Transform::Bands { cuts: vec![0, 100_050], labels: vec!["refund".into(), "small".into(), "large".into()] });
+    assert_eq!(
+        r.fuse.outputs[1].transform,
+        Transform::Bands { cuts: vec![0, 100_050], labels: vec!["refund".into(), "small".into(), "large".into()] }
+    );
     assert_eq!(r.fuse.outputs[4].transform, Transform::Bucket(DateBucket::Month));
     assert_eq!((r.fuse.today, r.fuse.threads, r.fuse.purpose.as_str()), (20_000, 2, "credit_rating"));
     assert_eq!((r.level, r.personal_information, r.namespace.as_str()), (SecurityLevel::Important, true, "firm"));
@@ -100,7 +103,9 @@ fn a_digest_covers_the_whole_plan_and_not_its_layout() {
     let digest = |toml: &str| FusionPlan::parse(toml).unwrap().digest();
     let one = digest(PLAN);
     assert_eq!(digest(&format!("# a remark\n{PLAN}\n\n")), one);
-    for (from, to) in [("2024", "2025"), ("inner", "left"), ("\"A\", \"B\"", "\"B\", \"A\""), ("prefix = 6", "prefix = 4"), ("1000.50", "1000.51")] {
+    for (from, to) in
+        [("2024", "2025"), ("inner", "left"), ("\"A\", \"B\"", "\"B\", \"A\""), ("prefix = 6", "prefix = 4"), ("1000.50", "1000.51")]
+    {
         assert_ne!(digest(&PLAN.replacen(from, to, 1)), one, "{to}");
     }
 }
@@ -115,8 +120,16 @@ fn what_the_catalogue_forbids_is_refused_with_its_rule() {
     for (rule, from, to) in [
         ("plan.direct_identifier", "transform = \"pseudonym\"", "transform = \"keep\""),
         ("plan.direct_identifier", "transform = \"pseudonym\"", "transform = { prefix = 6 }"),
-        ("plan.sensitive_filter", "column = \"year\", op = \"ge\", value = 2024", "column = \"penalty\", op = \"eq\", value = \"2024-01-01\""),
-        ("plan.sensitive_filter", "column = \"year\", op = \"ge\", value = 2024", "column = \"uscc\", op = \"eq\", value = \"91350100M000100Y43\""),
+        (
+            "plan.sensitive_filter",
+            "column = \"year\", op = \"ge\", value = 2024",
+            "column = \"penalty\", op = \"eq\", value = \"2024-01-01\"",
+        ),
+        (
+            "plan.sensitive_filter",
+            "column = \"year\", op = \"ge\", value = 2024",
+            "column = \"uscc\", op = \"eq\", value = \"91350100M000100Y43\"",
+        ),
         ("plan.invalid", "value = 2024", "value = \"2024.5\""),
         ("plan.invalid", "value = 2024", "value = 2024.5"),
         ("plan.invalid", "op = \"ge\", value = 2024", "op = \"in\", value = 2024"),

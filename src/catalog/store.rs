@@ -228,7 +228,10 @@ pub fn submit_plan(tx: &Tx<'_>, permit: Permit<actions::PlanSubmit>, plan: &Fusi
         let same = before.org == thing.org && before.plan.digest() == plan.digest();
         return if same { Ok(()) } else { Err(Refused::new(&refusal::CONFLICT).subject(plan.id.as_str()).into()) };
     }
-    tx.execute("INSERT INTO plan VALUES (?1, ?2, ?3, ?4, ?5)", params![plan.id, thing.org, plan.to_toml(), permit.caller().principal().id, now])?;
+    tx.execute(
+        "INSERT INTO plan VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![plan.id, thing.org, plan.to_toml(), permit.caller().principal().id, now],
+    )?;
     Ok(())
 }
 

@@ -163,7 +163,9 @@ impl Maker<'_> {
             (Transform::Pseudonym, _) if output.from == self.plan.unit => ints(&|row| pseudonym(!self.seed, self.unit(row))),
             (Transform::Pseudonym, _) => ints(&|row| pseudonym(at, draw(row) % self.rows.div_ceil(ROWS_PER_UNIT))),
             (Transform::Bucket(bucket), _) => ints(&|row| first_day(day(row), *bucket)),
-            (_, ColumnType::Hour) => ints(&|row| day(row).saturating_mul(24).saturating_add(i64::try_from(draw(row) >> 40).unwrap_or(0) % 24)),
+            (_, ColumnType::Hour) => {
+                ints(&|row| day(row).saturating_mul(24).saturating_add(i64::try_from(draw(row) >> 40).unwrap_or(0) % 24))
+            }
             (_, ColumnType::Date) => ints(&day),
             (transform, ColumnType::Number { min, max, .. }) => {
                 let clamp = |v: i64| if let Transform::Clamp { min, max } = transform { v.clamp(*min, *max) } else { v };
@@ -262,7 +264,8 @@ mod tests {
         assert_eq!(columns[1].labels(), ["refund", "small", "large"]);
         assert_eq!(columns[1].codes().unwrap().iter().collect::<BTreeSet<_>>().len(), 3);
         assert!(columns[3].labels().iter().all(|l| l.len() == 6 && l.bytes().all(|b| b.is_ascii_digit())));
-        let months: BTreeSet<_> = columns[4].i64s().unwrap().iter().enumerate().filter(|(i, _)| columns[4].is_valid(*i)).map(|(_, d)| *d).collect();
+        let months: BTreeSet<_> =
+            columns[4].i64s().unwrap().iter().enumerate().filter(|(i, _)| columns[4].is_valid(*i)).map(|(_, d)| *d).collect();
         assert!(months.len() > 20 && months.iter().all(|d| Date::from_days(*d).year_month_day().2 == 1 && *d <= 20_000));
         // Unit and pseudonym go together; a left member is missing as a whole.
         let (firms, units) = (columns[0].i64s().unwrap(), columns[5].i64s().unwrap());
@@ -320,7 +323,8 @@ transform = "keep"
     #[test]
     fn buckets_begin_where_the_calendar_says() {
         // 2024-02-29, a Thursday.
-        let firsts = [DateBucket::Day, DateBucket::Week, DateBucket::Month, DateBucket::Quarter, DateBucket::Year].map(|b| first_day(19_782, b));
+        let firsts =
+            [DateBucket::Day, DateBucket::Week, DateBucket::Month, DateBucket::Quarter, DateBucket::Year].map(|b| first_day(19_782, b));
         assert_eq!(firsts, [19_782, 19_779, 19_754, 19_723, 19_723]);
     }
 }

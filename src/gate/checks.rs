@@ -34,14 +34,24 @@ pub(super) fn table(rules: &TableRules, shown: &DecidedTable) -> Vec<Check> {
             "applied to every sum, mean and variance".to_owned(),
         ),
         check("table.p_percent", &["Q41", "C26"], format!("{}‰", rules.p_permille), "applied to every sum, mean and variance".to_owned()),
-        check("table.zero_cells", &["Q41"], serde_json::to_value(rules.zero_cells).map(|v| v.to_string()).unwrap_or_default(), "applied".to_owned()),
+        check(
+            "table.zero_cells",
+            &["Q41"],
+            serde_json::to_value(rules.zero_cells).map(|v| v.to_string()).unwrap_or_default(),
+            "applied".to_owned(),
+        ),
         check("table.cells", &["Q41", "C26"], format!("{} cells", rules.cells_max), format!("{} cells", shown.rows.len())),
     ]
 }
 
 pub(super) fn model(rules: &ModelRules, shown: &DecidedModel) -> Vec<Check> {
     vec![
-        check("model.capacity", &["Q35", "C26"], format!("{} coefficients", rules.coefficients_max), format!("{} coefficients", shown.terms.len())),
+        check(
+            "model.capacity",
+            &["Q35", "C26"],
+            format!("{} coefficients", rules.coefficients_max),
+            format!("{} coefficients", shown.terms.len()),
+        ),
         check("model.rounding", &["Q35", "C26"], format!("{} significant digits", rules.significant_digits), "applied".to_owned()),
         check("model.units", &["Q35", "X55"], format!("{} units", rules.units_min), "reached".to_owned()),
     ]

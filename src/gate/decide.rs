@@ -9,9 +9,9 @@ use protocol::table::TableOutput;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
+use super::checks::{self, Check};
 use crate::clock::Date;
 use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, OrgId, PlanId, PrincipalId};
-use super::checks::{self, Check};
 use crate::policy::ActivePolicy;
 use crate::refusal::{self, Refused};
 use crate::sdc;

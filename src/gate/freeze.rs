@@ -46,15 +46,19 @@ pub fn all_standing(connection: &Connection) -> Result<Vec<Frozen>, StoreError> 
 ///
 /// # Errors
 /// What the store says.
-pub fn set(tx: &Tx<'_>, journal: &Journal, permit: Permit<actions::FreezeSet>, reason: &str, now: Timestamp) -> Result<Frozen, DecideError> {
+pub fn set(
+    tx: &Tx<'_>,
+    journal: &Journal,
+    permit: Permit<actions::FreezeSet>,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Frozen, DecideError> {
     let org = permit.resource().org.clone();
     let who = permit.caller().principal();
     let sql = "INSERT INTO freeze (org, set_by, reason, set_at) VALUES (?1, ?2, ?3, ?4) RETURNING id";
     let reason: String = reason.chars().take(500).collect();
-    let id: i64 = tx
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![org, who.org, reason, now], |r| r.get(0)))
-        .map_err(StoreError::from)?;
+    let id: i64 =
+        tx.prepare_cached(sql).and_then(|mut s| s.query_row(params![org, who.org, reason, now], |r| r.get(0))).map_err(StoreError::from)?;
     let body = serde_json::json!({ "freeze": id, "scope": org, "by": who.id, "org": who.org, "reason": reason });
     let _ = journal.append(tx, LeafKind::Freeze, &body, &[&who.org])?;
     Ok(Frozen { id, org, set_by: who.org.clone() })
@@ -64,7 +68,14 @@ pub fn set(tx: &Tx<'_>, journal: &Journal, permit: Permit<actions::FreezeSet>, r
 ///
 /// # Errors
 /// `request.not_found` where it does not stand.
-pub fn lift(tx: &Tx<'_>, journal: &Journal, permit: Permit<actions::FreezeLift>, id: i64, reason: &str, now: Timestamp) -> Result<(), DecideError> {
+pub fn lift(
+    tx: &Tx<'_>,
+    journal: &Journal,
+    permit: Permit<actions::FreezeLift>,
+    id: i64,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), DecideError> {
     let found: Option<i64> = tx
         .prepare_cached("UPDATE freeze SET lifted_at = ?2 WHERE id = ?1 AND lifted_at IS NULL RETURNING id")
         .and_then(|mut s| s.query_row(params![id, now], |r| r.get(0)).optional())

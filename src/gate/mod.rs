@@ -17,8 +17,8 @@ mod review;
 pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
-pub use record::{Filter, Prepared, Released, ReleaseRow, ReleaseState, find, list, open, review_copy};
 pub(crate) use record::hex;
+pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
 pub use review::{REASONS, ReviewReason, review};
 
 use crate::store::Migration;

@@ -179,7 +179,9 @@ impl Prepared {
             };
             let decision = journal.append(tx, LeafKind::Decision, &body, &readers)?.number();
             let release_leaf = match state {
-                ReleaseState::Released => Some(release_leaf(tx, journal, &id, decision, self.facts.recipient.as_str(), &artefact_commitment, &readers)?),
+                ReleaseState::Released => {
+                    Some(release_leaf(tx, journal, &id, decision, self.facts.recipient.as_str(), &artefact_commitment, &readers)?)
+                }
                 _ => None,
             };
             if let Some(bundle) = bundle {
@@ -189,8 +191,22 @@ impl Prepared {
             let sql = "INSERT INTO release (id, job, org, author_org, providers, name, kind, state, refusal, checks, facts, commitment, decision_leaf, release_leaf, created_at, decided_at)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
             tx.prepare_cached(sql)?.execute(params![
-                id, self.facts.job, self.facts.org, self.facts.author_org, pipes(&providers), decided.name, decided.kind.word(), state.word(),
-                refusal.map(json).transpose()?, json(&decided.checks)?, facts, artefact_commitment, decision, release_leaf, now, decided_at
+                id,
+                self.facts.job,
+                self.facts.org,
+                self.facts.author_org,
+                pipes(&providers),
+                decided.name,
+                decided.kind.word(),
+                state.word(),
+                refusal.map(json).transpose()?,
+                json(&decided.checks)?,
+                facts,
+                artefact_commitment,
+                decision,
+                release_leaf,
+                now,
+                decided_at
             ])?;
             told.push((id, state));
         }
@@ -313,7 +329,11 @@ impl Released {
 ///
 /// # Errors
 /// `release.held` or `release.denied` in any other state, `request.not_found`.
-pub fn open(connection: &Connection, artefacts: &Artefacts, permit: Permit<actions::ReleaseRead>) -> Result<Released, super::decide::DecideError> {
+pub fn open(
+    connection: &Connection,
+    artefacts: &Artefacts,
+    permit: Permit<actions::ReleaseRead>,
+) -> Result<Released, super::decide::DecideError> {
     let manifest = find(connection, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
     match manifest.state {
         ReleaseState::Released => {}

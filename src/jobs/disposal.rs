@@ -11,8 +11,8 @@ use crate::catalog::store as catalogue;
 use crate::clock::Timestamp;
 use crate::id::{AgreementId, DatasetId, JobId, OrgId};
 use crate::refusal::{self, Refused};
-use crate::store::{StoreError, Tx};
 use crate::store::segments::Destroyed;
+use crate::store::{StoreError, Tx};
 use crate::tlog::LeafKind;
 
 /// Why an agreement ended.

@@ -73,7 +73,13 @@ impl Jobs {
     ///
     /// # Errors
     /// `request.not_found`, `request.conflict`; an upload that was refused is a report with its refusal, not an error.
-    pub fn import(&self, of: &ImportOf, format: UploadFormat, upload: &OwnedFd, progress: impl FnMut(u64)) -> Result<ImportReport, JobError> {
+    pub fn import(
+        &self,
+        of: &ImportOf,
+        format: UploadFormat,
+        upload: &OwnedFd,
+        progress: impl FnMut(u64),
+    ) -> Result<ImportReport, JobError> {
         let (dataset, kind) = (of.dataset.clone(), of.kind);
         let (entry, next) = self.store().db.read_blocking(move |c| -> Result<_, JobError> {
             let entry = catalogue::entry(c, &dataset)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject(dataset.as_str()))?;
@@ -171,7 +177,9 @@ fn lines(rows: Vec<RejectedRow>, names: &[String]) -> Vec<RejectedLine> {
 fn refused(failure: &IngestFailure, names: &[String]) -> Refused {
     let base = Refused::new(&refusal::IMPORT_REJECTED);
     match failure {
-        IngestFailure::MissingColumn(i) => base.subject(&format!("missing column {}", names.get(usize::from(*i)).map_or("?", String::as_str))),
+        IngestFailure::MissingColumn(i) => {
+            base.subject(&format!("missing column {}", names.get(usize::from(*i)).map_or("?", String::as_str)))
+        }
         IngestFailure::UndeclaredColumn(i) => base.subject(&format!("column {i} of the upload is not declared")),
         IngestFailure::Limit(limit) => base.subject(&limit.name).threshold(limit.limit.to_string()),
         other => base.subject(&other.to_string()),

@@ -18,6 +18,7 @@
 //! | `modules` | uploads, signatures, reviews, compiled code |
 //! | `prepare` | from names to pinned versions, papers and a resolved plan |
 //! | `run` | one job through the workers to the gate |
+//! | `replay` | a decided job again, to the same commitment |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
 mod disposal;
@@ -25,6 +26,7 @@ mod import;
 pub mod modules;
 mod prepare;
 mod records;
+mod replay;
 mod run;
 mod service;
 mod spec;
@@ -35,7 +37,8 @@ pub use disposal::{Certificate, Disposal, EndCause, Kept};
 pub use import::{ImportOf, ImportReport, RejectedLine};
 pub use prepare::{JobRequest, Submission, judge, submission};
 pub use records::{Accepted, JobRow, SubmitPermit, find, list, reviewed, submit};
-pub use service::{JobSettings, Jobs, Replayed};
+pub use replay::Replayed;
+pub use service::{JobSettings, Jobs};
 pub use spec::{JobSpec, PinnedSource};
 pub use state::{Event, State};
 

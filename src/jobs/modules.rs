@@ -215,7 +215,14 @@ impl CompiledModule {
     ///
     /// # Errors
     /// `request.conflict` where another organisation uploaded the same bytes.
-    pub fn store(self, tx: &Tx<'_>, store: &Store, journal: &Journal, permit: Permit<actions::ModuleUpload>, now: Timestamp) -> Result<ModuleRow, JobError> {
+    pub fn store(
+        self,
+        tx: &Tx<'_>,
+        store: &Store,
+        journal: &Journal,
+        permit: Permit<actions::ModuleUpload>,
+        now: Timestamp,
+    ) -> Result<ModuleRow, JobError> {
         let Self { verified, compiled } = self;
         if permit.resource().org != verified.org || permit.resource().id != verified.digest {
             return Err(Refused::new(&refusal::FORBIDDEN).into());
@@ -235,8 +242,18 @@ impl CompiledModule {
         tx.execute(
             sql,
             params![
-                verified.digest, verified.org, who.id, compiled.manifest.name, compiled.manifest.version, manifest, imports,
-                ModuleState::Unreviewed.word(), bytes, engine, code, now
+                verified.digest,
+                verified.org,
+                who.id,
+                compiled.manifest.name,
+                compiled.manifest.version,
+                manifest,
+                imports,
+                ModuleState::Unreviewed.word(),
+                bytes,
+                engine,
+                code,
+                now
             ],
         )?;
         let body = serde_json::json!({

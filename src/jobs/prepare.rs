@@ -65,7 +65,8 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
     {
         return Err(Refused::new(&refusal::MALFORMED).subject("rows").threshold(format!("1 to {SYNTHETIC_ROWS_MAX}")).into());
     }
-    let plan = catalogue::plan(connection, &request.plan)?.filter(|p| p.org == *org).ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?;
+    let plan =
+        catalogue::plan(connection, &request.plan)?.filter(|p| p.org == *org).ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?;
     let entries = entries(connection, &plan.plan, None)?;
     // Judged first without versions: what the catalogue forbids is refused by name, whatever is imported.
     let checked = plan.plan.validate(&entries.iter().map(|(id, e)| (id.clone(), &e.entry)).collect())?;

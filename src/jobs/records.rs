@@ -158,7 +158,11 @@ pub fn submit(
             .query_row(params![who.org, key], |r| Ok((r.get(0)?, r.get(1)?)))
             .optional()?;
         if let Some((id, earlier)) = found {
-            return if earlier == request { Ok(Accepted { id, repeated: true }) } else { Err(Refused::new(&refusal::CONFLICT).subject("idempotency-key").into()) };
+            return if earlier == request {
+                Ok(Accepted { id, repeated: true })
+            } else {
+                Err(Refused::new(&refusal::CONFLICT).subject("idempotency-key").into())
+            };
         }
     }
     let open: u32 = tx
@@ -169,13 +173,29 @@ pub fn submit(
     }
     let digest = spec.digest()?;
     let text = serde_json::to_string(spec).map_err(|_| StoreError::Fault)?;
-    let sql = "INSERT INTO job (id, org, principal, state, synthetic, agreement, spec, spec_digest, idempotency_key, request_digest, created_at)
+    let sql =
+        "INSERT INTO job (id, org, principal, state, synthetic, agreement, spec, spec_digest, idempotency_key, request_digest, created_at)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     tx.prepare_cached(sql)?.execute(params![
-        id, who.org, who.id, State::Queued, synthetic, spec.agreement, text, digest, idempotency_key, request, now
+        id,
+        who.org,
+        who.id,
+        State::Queued,
+        synthetic,
+        spec.agreement,
+        text,
+        digest,
+        idempotency_key,
+        request,
+        now
     ])?;
     let readers: Vec<&OrgId> = submission.providers.iter().chain([&who.org]).collect();
-    let _ = journal.append(tx, LeafKind::Submission, &serde_json::json!({ "job": id, "by": who.id, "spec": spec, "spec_digest": digest }), &readers)?;
+    let _ = journal.append(
+        tx,
+        LeafKind::Submission,
+        &serde_json::json!({ "job": id, "by": who.id, "spec": spec, "spec_digest": digest }),
+        &readers,
+    )?;
     Ok(Accepted { id, repeated: false })
 }
 

@@ -214,7 +214,14 @@ impl Jobs {
     }
 
     /// The fused view: from the cache under everything it depends on, or fused now.
-    fn view(&self, spec: &JobSpec, prepared: &Prepared, workers: &Workers, cached: bool, switch: &KillSwitch) -> Result<(EngineSession, View), RunError> {
+    fn view(
+        &self,
+        spec: &JobSpec,
+        prepared: &Prepared,
+        workers: &Workers,
+        cached: bool,
+        switch: &KillSwitch,
+    ) -> Result<(EngineSession, View), RunError> {
         let agreement = spec.agreement.as_ref().ok_or(StoreError::Fault)?;
         let depends = serde_json::json!({
             "plan": spec.plan_digest, "sources": spec.sources, "agreement": agreement, "operator": spec.org, "purpose": spec.purpose,
@@ -250,10 +257,16 @@ impl Jobs {
             let mut all = Vec::new();
             for ((index, member), plan) in (0u16..).zip(&members).zip(&fuse.members) {
                 let source = pinned.iter().find(|s| s.dataset == member.dataset).ok_or(StoreError::Fault)?;
-                let mut wanted: Vec<(SourceColumn, u32, String)> =
-                    (0u16..).zip(&plan.columns).map(|(i, col)| (SourceColumn::Data(i), source.version, VersionKind::Data.segment(&col.name))).collect();
+                let mut wanted: Vec<(SourceColumn, u32, String)> = (0u16..)
+                    .zip(&plan.columns)
+                    .map(|(i, col)| (SourceColumn::Data(i), source.version, VersionKind::Data.segment(&col.name)))
+                    .collect();
                 if let (Some(_), Some(version)) = (plan.consent_unit, source.consent_version) {
-                    for (what, name) in [(SourceColumn::ConsentUnit, "unit"), (SourceColumn::ConsentPurpose, "purpose"), (SourceColumn::ConsentExpiry, "expiry")] {
+                    for (what, name) in [
+                        (SourceColumn::ConsentUnit, "unit"),
+                        (SourceColumn::ConsentPurpose, "purpose"),
+                        (SourceColumn::ConsentExpiry, "expiry"),
+                    ] {
                         wanted.push((what, version, VersionKind::Consent.segment(name)));
                     }
                 }
@@ -328,7 +341,8 @@ impl Jobs {
             // Compiled for an engine of before: compiled anew from the uploaded bytes, which the signature covers.
             let (store, digest) = (self.store().clone(), module.clone());
             let bytes = self.store().db.read_blocking(move |c| modules::bytes(c, &store, &digest))?;
-            let compiled = self.workers().compile(&bytes, World::Analysis, &KillSwitch::default()).map_err(|e| RunError::Failed(e.to_string()))?;
+            let compiled =
+                self.workers().compile(&bytes, World::Analysis, &KillSwitch::default()).map_err(|e| RunError::Failed(e.to_string()))?;
             protocol::memfd::sealed("code", &compiled.code).map_err(StoreError::from)?
         };
         Ok(self.keep_code(module, code))

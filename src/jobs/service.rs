@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use protocol::message::UploadFormat;
 use rusqlite::OptionalExtension;
-use serde::Serialize;
 
 use super::prepare;
 use super::records::{Ending, JobRow, change, find};
@@ -17,7 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::id::{JobId, ModuleDigest, OrgId};
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
-use crate::store::{KeyUse, Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx};
 use crate::tlog::{Journal, LeafKind};
 use crate::workers::{KillSwitch, ViewCache, Workers};
 
@@ -70,15 +69,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a replay found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Replayed {
-    /// The commitment found now, hexadecimal.
-    pub commitment: String,
-    /// Whether it is the one that was logged.
-    pub same: bool,
-}
-
 /// How often agreements whose term is over are looked for.
 const DISPOSAL_EVERY: Duration = Duration::from_secs(60);
 /// How many versions of compiled code are kept as open memory.
@@ -89,13 +79,7 @@ impl Jobs {
     ///
     /// # Errors
     /// What the store says, or that the workers cannot be asked for their engine.
-    pub fn start(
-        store: Store,
-        journal: Journal,
-        workers: Workers,
-        clock: Arc<dyn Clock>,
-        settings: JobSettings,
-    ) -> Result<Self, JobError> {
+    pub fn start(store: Store, journal: Journal, workers: Workers, clock: Arc<dyn Clock>, settings: JobSettings) -> Result<Self, JobError> {
         let engine_digest = workers.engine_digest().map_err(|e| StoreError::Io(std::io::Error::other(e.to_string())))?;
         let (changed, _) = tokio::sync::watch::channel(0);
         let binary = workers.binary().to_owned();
@@ -153,6 +137,9 @@ impl Jobs {
     pub fn workers(&self) -> &Workers {
         &self.0.workers
     }
+    pub(super) fn binary(&self) -> &std::path::Path {
+        &self.0.binary
+    }
     pub(super) fn cache(&self) -> &ViewCache {
         &self.0.cache
     }
@@ -185,14 +172,24 @@ impl Jobs {
         let (journal, now) = (self.0.journal.clone(), self.now());
         self.0.store.db.write_blocking(move |tx| -> Result<(), JobError> {
             let mut statement = tx.prepare_cached("SELECT id, org, attempts FROM job WHERE state = 'running'")?;
-            let found: Vec<(JobId, OrgId, u32)> = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect::<Result<_, _>>()?;
+            let found: Vec<(JobId, OrgId, u32)> =
+                statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect::<Result<_, _>>()?;
             for (id, org, attempts) in found {
-                let ending = Ending { failure: Some("interrupted by restarts".into()), refusal: Some(Refused::new(&refusal::RUN_FAILED)), ..Ending::default() };
+                let ending = Ending {
+                    failure: Some("interrupted by restarts".into()),
+                    refusal: Some(Refused::new(&refusal::RUN_FAILED)),
+                    ..Ending::default()
+                };
                 let state = change(tx, &id, Event::Interrupted { attempts }, &ending, now)?;
                 if state == State::Queued {
                     let _ = tx.execute("UPDATE job SET failure = NULL, refusal = NULL WHERE id = ?1", [&id])?;
                 }
-                let _ = journal.append(tx, LeafKind::JobState, &serde_json::json!({ "job": id, "state": state, "interrupted": true }), &[&org])?;
+                let _ = journal.append(
+                    tx,
+                    LeafKind::JobState,
+                    &serde_json::json!({ "job": id, "state": state, "interrupted": true }),
+                    &[&org],
+                )?;
             }
             Ok(())
         })
@@ -229,7 +226,9 @@ impl Jobs {
                 match ended {
                     Ok(_) => {}
                     // Cancelled meanwhile: its row says so already.
-                    Err(JobError::Refused(refused)) => tracing::info!(job = %job.id, rule = refused.rule().id, "the end of a job was not recorded"),
+                    Err(JobError::Refused(refused)) => {
+                        tracing::info!(job = %job.id, rule = refused.rule().id, "the end of a job was not recorded")
+                    }
                     Err(JobError::Store(error)) => tracing::error!(job = %job.id, error = error.log_text(), "a job could not be ended"),
                 }
                 self.ring();
@@ -254,7 +253,9 @@ impl Jobs {
                    AND (SELECT count(*) FROM job WHERE org = j.org AND state = 'running') < ?1
                    ORDER BY (SELECT count(*) FROM job WHERE org = j.org AND state = 'running'), created_at, rowid LIMIT 1";
         let waiting: Option<JobId> =
-            self.0.store.db.read_blocking(move |c| -> Result<_, JobError> { Ok(c.prepare_cached(sql)?.query_row([per_org], |r| r.get(0)).optional()?) })?;
+            self.0.store.db.read_blocking(move |c| -> Result<_, JobError> {
+                Ok(c.prepare_cached(sql)?.query_row([per_org], |r| r.get(0)).optional()?)
+            })?;
         if waiting.is_none() {
             return Ok(None);
         }
@@ -364,42 +365,17 @@ impl Jobs {
         }
     }
 
-    /// Runs a decided job again over the same versions, without cache and gate, and compares commitments. Blocks.
-    ///
-    /// # Errors
-    /// `request.conflict` where it has no commitment, or the causes of a run.
-    pub fn replay(&self, permit: &Permit<actions::JobReplay>, threads: Option<u16>) -> Result<Replayed, JobError> {
-        let id = permit.resource().id.clone();
-        let job = self.0.store.db.read_blocking(move |c| find(c, &id))?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
-        let (Some(logged), None) = (job.commitment.clone(), job.spec.synthetic_rows) else {
-            return Err(Refused::new(&refusal::CONFLICT).subject(job.state.word()).into());
-        };
-        let threads = threads.unwrap_or(self.0.workers.threads()).clamp(1, 64);
-        let spec = job.spec.clone();
-        let prepared = self.0.store.db.read_blocking(move |c| prepare::resolve(c, &spec, threads))?;
-        let key = job.spec.job_key(&self.0.store.keyring.derive(KeyUse::JobKey))?;
-        let workers = Workers::new(self.0.binary.clone(), threads, 0);
-        let produced = self.produce(&job.spec, &prepared, &key, &workers, false, &KillSwitch::default()).map_err(|e| match e {
-            super::run::RunError::Refused(refused) => JobError::Refused(refused),
-            super::run::RunError::Store(error) => JobError::Store(error),
-            other => {
-                tracing::warn!(job = %job.id, error = %other, "a replay did not finish");
-                JobError::Refused(Refused::new(&refusal::RUN_FAILED))
-            }
-        })?;
-        let commitment = crate::gate::hex(&produced.raw.commitment(&key)?);
-        let same = commitment == logged;
-        let (journal, body) = (self.0.journal.clone(), serde_json::json!({ "job": job.id, "replay": true, "same": same, "threads": threads }));
-        let org = job.org.clone();
-        self.0.store.db.write_blocking(move |tx| journal.append(tx, LeafKind::JobState, &body, &[&org]).map(drop))?;
-        Ok(Replayed { commitment, same })
-    }
-
     /// Verifies and compiles an upload. Blocks.
     ///
     /// # Errors
     /// `module.*`.
-    pub fn compile(&self, org: &OrgId, bytes: Vec<u8>, announced: Option<ModuleDigest>, signature: Vec<u8>) -> Result<modules::CompiledModule, JobError> {
+    pub fn compile(
+        &self,
+        org: &OrgId,
+        bytes: Vec<u8>,
+        announced: Option<ModuleDigest>,
+        signature: Vec<u8>,
+    ) -> Result<modules::CompiledModule, JobError> {
         let org = org.clone();
         let verified = self.0.store.db.read_blocking(move |c| modules::verify(c, &org, bytes, announced.as_ref(), &signature))?;
         verified.compile(&self.0.workers)

@@ -52,7 +52,8 @@ impl JobSpec {
     /// # Errors
     /// A fault of ours.
     pub fn digest(&self) -> Result<String, StoreError> {
-        let bytes = protocol::canonical::to_canonical_json(self).map_err(|_| StoreError::Malformed("a job's specification is not canonical"))?;
+        let bytes =
+            protocol::canonical::to_canonical_json(self).map_err(|_| StoreError::Malformed("a job's specification is not canonical"))?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
         Ok(crate::gate::hex(digest.as_ref()))
     }

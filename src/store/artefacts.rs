@@ -84,12 +84,7 @@ impl Artefacts {
     ///
     /// # Errors
     /// [`StoreError::KeyDestroyed`] after [`Artefacts::destroy`].
-    pub fn read(
-        &self,
-        connection: &Connection,
-        release: &ReleaseId,
-        name: &Name,
-    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    pub fn read(&self, connection: &Connection, release: &ReleaseId, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = match self.keyring.get(connection, KeyKind::Release, release.as_str()) {
             Err(StoreError::NoKey) => return Ok(None),
             other => other?,
@@ -109,8 +104,7 @@ impl Artefacts {
 
     /// Names and plaintext lengths of a release's artefacts, by name.
     pub fn list(&self, connection: &Connection, release: &ReleaseId) -> Result<Vec<(Name, u64)>, StoreError> {
-        let mut statement =
-            connection.prepare_cached("SELECT name, plaintext_bytes FROM artefact WHERE release = ?1 ORDER BY name")?;
+        let mut statement = connection.prepare_cached("SELECT name, plaintext_bytes FROM artefact WHERE release = ?1 ORDER BY name")?;
         let rows = statement.query_map([release], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -146,9 +140,8 @@ impl Bundle {
     /// Stores key and artefacts in the caller's transaction. Refused where the release has any already.
     pub fn record(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
         Keyring::record(tx, KeyKind::Release, self.release.as_str(), &self.wrapped)?;
-        let mut insert = tx.prepare_cached(
-            "INSERT INTO artefact (release, name, plaintext_bytes, inline, file) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
+        let mut insert =
+            tx.prepare_cached("INSERT INTO artefact (release, name, plaintext_bytes, inline, file) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         for part in &self.parts {
             let (inline, file) = match &part.place {
                 Place::Inline(sealed) => (Some(sealed), None),

@@ -109,9 +109,7 @@ impl Db {
         migrate(&mut connection, std::iter::once(&own).chain(migrations))?;
         // Of an earlier run, with pages that this one may have been asked to forget.
         truncate_wal(&connection)?;
-        let pool = (0..readers.clamp(1, 64))
-            .map(|_| connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
-            .collect::<Result<Vec<_>, _>>()?;
+        let pool = (0..readers.clamp(1, 64)).map(|_| connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect::<Result<Vec<_>, _>>()?;
 
         let poisoned = Arc::new(AtomicBool::new(false));
         let (queue, jobs) = std::sync::mpsc::channel();
@@ -285,15 +283,12 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
 
 fn migrate<'m>(connection: &mut Connection, list: impl Iterator<Item = &'m Migration>) -> Result<(), StoreError> {
     let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    tx.execute_batch(
-        "CREATE TABLE IF NOT EXISTS migration (name TEXT NOT NULL PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID",
-    )?;
+    tx.execute_batch("CREATE TABLE IF NOT EXISTS migration (name TEXT NOT NULL PRIMARY KEY, digest BLOB NOT NULL) STRICT, WITHOUT ROWID")?;
     let mut known: i64 = 0;
     for migration in list {
         let digest = ring::digest::digest(&ring::digest::SHA256, migration.sql.as_bytes());
-        let applied: Option<Vec<u8>> = tx
-            .query_row("SELECT digest FROM migration WHERE name = ?1", [migration.name], |row| row.get(0))
-            .optional()?;
+        let applied: Option<Vec<u8>> =
+            tx.query_row("SELECT digest FROM migration WHERE name = ?1", [migration.name], |row| row.get(0)).optional()?;
         match applied {
             Some(applied) if applied == digest.as_ref() => {}
             Some(_) => return Err(StoreError::Version(format!("migration {} was changed", migration.name))),

@@ -47,7 +47,9 @@ pub enum StoreError {
     #[error("a directory of the store is open to other users of this machine; run `chmod 700` on it")]
     DirectoryMode(&'static str),
     /// The master key file is open to other users.
-    #[error("the master key file is open to other users of this machine; run `chmod 600` on it, and replace the key if they may have read it")]
+    #[error(
+        "the master key file is open to other users of this machine; run `chmod 600` on it, and replace the key if they may have read it"
+    )]
     KeyFileMode,
     /// There is no master key.
     #[error("there is no master key; run `fusebox init`, or give the key that this data was made with")]

@@ -232,8 +232,7 @@ impl Keyring {
     /// [`StoreError::WrongMasterKey`].
     pub(super) fn open(service: Arc<dyn KeyService>, tx: &Tx<'_>) -> Result<Self, StoreError> {
         const NAME: &str = "master-key-check";
-        let check: Option<WrappedKey> =
-            tx.query_row("SELECT value FROM meta WHERE name = ?1", [NAME], |row| row.get(0)).optional()?;
+        let check: Option<WrappedKey> = tx.query_row("SELECT value FROM meta WHERE name = ?1", [NAME], |row| row.get(0)).optional()?;
         match check {
             Some(wrapped) => drop(service.unwrap(NAME, &wrapped)?),
             None => {
@@ -353,14 +352,7 @@ mod tests {
 
     #[test]
     fn the_servers_own_keys_are_independent_and_stable() {
-        let uses = [
-            KeyUse::LeafBody,
-            KeyUse::TokenPepper,
-            KeyUse::ModuleMac,
-            KeyUse::JobKey,
-            KeyUse::PseudonymRoot,
-            KeyUse::NamespaceKey,
-        ];
+        let uses = [KeyUse::LeafBody, KeyUse::TokenPepper, KeyUse::ModuleMac, KeyUse::JobKey, KeyUse::PseudonymRoot, KeyUse::NamespaceKey];
         let keys = uses.map(|u| *MasterKey::parse(KEY).unwrap().derive(u).as_bytes());
         let again = uses.map(|u| *MasterKey::parse(KEY).unwrap().derive(u).as_bytes());
         assert_eq!(keys, again);

@@ -46,12 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Db::open`], and [`StoreError::WrongMasterKey`].
-    pub fn open(
-        roots: &Roots,
-        service: Arc<dyn KeyService>,
-        migrations: &[Migration],
-        readers: usize,
-    ) -> Result<Self, StoreError> {
+    pub fn open(roots: &Roots, service: Arc<dyn KeyService>, migrations: &[Migration], readers: usize) -> Result<Self, StoreError> {
         let db = Db::open(roots, migrations, readers)?;
         let keyring = db.write_blocking(move |tx| Keyring::open(service, tx))?;
         let segments = Segments::new(roots, keyring.clone())?;

@@ -155,14 +155,7 @@ impl Segments {
     }
 
     /// Seals one column and records it: key, file, row. For callers with nothing else to write in the same transaction. Blocks.
-    pub fn put_blocking(
-        &self,
-        db: &Db,
-        dataset: &DatasetId,
-        version: u32,
-        column: &str,
-        plaintext: &[u8],
-    ) -> Result<(), StoreError> {
+    pub fn put_blocking(&self, db: &Db, dataset: &DatasetId, version: u32, column: &str, plaintext: &[u8]) -> Result<(), StoreError> {
         let (this, name) = (self.clone(), dataset.clone());
         let key = db.write_blocking(move |tx| this.dataset_key(tx, &name))?;
         let staged = self.stage(&key, version, column, plaintext.len() as u64, plaintext)?;
@@ -171,13 +164,7 @@ impl Segments {
     }
 
     /// Opens a segment read-only, for passing its descriptor to the engine. Blocks.
-    pub fn open_file(
-        &self,
-        connection: &Connection,
-        dataset: &DatasetId,
-        version: u32,
-        column: &str,
-    ) -> Result<SegmentFile, StoreError> {
+    pub fn open_file(&self, connection: &Connection, dataset: &DatasetId, version: u32, column: &str) -> Result<SegmentFile, StoreError> {
         let sql = "SELECT file, plaintext_bytes, sealed_bytes FROM segment WHERE dataset = ?1 AND version = ?2 AND column_name = ?3";
         let row: Option<(String, i64, i64)> = connection
             .prepare_cached(sql)?
@@ -197,13 +184,7 @@ impl Segments {
     }
 
     /// The key of one column of one version: it opens that segment and no other.
-    pub fn column_key(
-        &self,
-        connection: &Connection,
-        dataset: &DatasetId,
-        version: u32,
-        column: &str,
-    ) -> Result<SealKey, StoreError> {
+    pub fn column_key(&self, connection: &Connection, dataset: &DatasetId, version: u32, column: &str) -> Result<SealKey, StoreError> {
         let key = self.keyring.get(connection, KeyKind::Dataset, dataset.as_str())?;
         Ok(key.derive(&label(version, column)))
     }
@@ -211,12 +192,10 @@ impl Segments {
     /// Destroys the data key of `dataset` and forgets its segments, in the caller's transaction (that of the certificate's
     /// leaf). After the commit, [`Segments::purge_blocking`] removes the files.
     pub fn destroy_dataset_key(&self, tx: &Tx<'_>, dataset: &DatasetId) -> Result<Destroyed, StoreError> {
-        let mut statement = tx.prepare_cached(
-            "DELETE FROM segment WHERE dataset = ?1 RETURNING version, column_name, sealed_bytes, file",
-        )?;
+        let mut statement =
+            tx.prepare_cached("DELETE FROM segment WHERE dataset = ?1 RETURNING version, column_name, sealed_bytes, file")?;
         let rows = statement.query_map([dataset], |row| {
-            let segment =
-                DestroyedSegment { version: row.get(0)?, column: row.get(1)?, sealed_bytes: row.get::<_, i64>(2)? as u64 };
+            let segment = DestroyedSegment { version: row.get(0)?, column: row.get(1)?, sealed_bytes: row.get::<_, i64>(2)? as u64 };
             Ok((segment, row.get::<_, String>(3)?))
         })?;
         let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
@@ -357,9 +336,7 @@ mod tests {
         }
         let wrapped: Vec<u8> = store
             .db
-            .read_blocking(|c| {
-                Ok::<_, StoreError>(c.query_row("SELECT wrapped FROM data_key WHERE id = 'tax'", [], |r| r.get(0))?)
-            })
+            .read_blocking(|c| Ok::<_, StoreError>(c.query_row("SELECT wrapped FROM data_key WHERE id = 'tax'", [], |r| r.get(0))?))
             .unwrap();
         assert!(temp.files_with(&wrapped[16..]) > 0);
         // Into the database file too, so that more than the write-ahead log has to forget it.

@@ -108,8 +108,12 @@ impl Journal {
         clear.extend_from_slice(&body);
         let sealed = seal::seal(&self.body_key, &context(number), &clear)?;
         let readers = readers.iter().fold("|".to_owned(), |text, org| format!("{text}{org}|"));
-        tx.prepare_cached("INSERT INTO log_leaf (number, bytes, sealed_body, readers) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![number, leaf.to_bytes(), sealed, readers])?;
+        tx.prepare_cached("INSERT INTO log_leaf (number, bytes, sealed_body, readers) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            number,
+            leaf.to_bytes(),
+            sealed,
+            readers
+        ])?;
         Ok(Appended { number, commitment: commit(&salt, &body) })
     }
 
@@ -156,10 +160,8 @@ pub fn checkpoint(connection: &Connection) -> Result<Option<(u64, String)>, Stor
 /// # Errors
 /// What the store says.
 pub fn readers(connection: &Connection, number: u64) -> Result<Option<BTreeSet<OrgId>>, StoreError> {
-    let text: Option<String> = connection
-        .prepare_cached("SELECT readers FROM log_leaf WHERE number = ?1")?
-        .query_row([number], |r| r.get(0))
-        .optional()?;
+    let text: Option<String> =
+        connection.prepare_cached("SELECT readers FROM log_leaf WHERE number = ?1")?.query_row([number], |r| r.get(0)).optional()?;
     text.map(|t| t.split('|').filter(|org| !org.is_empty()).map(|org| Ok(org.parse()?)).collect()).transpose()
 }
 

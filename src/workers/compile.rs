@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use protocol::limits::Limits;
 use protocol::manifest::Manifest;
-use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, World, WorkerRole};
+use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, WorkerRole, World};
 
 use super::pool::Workers;
 use super::process::{KillSwitch, WorkerError, one_sealed};

@@ -72,12 +72,8 @@ impl Workers {
         let mut process = self.take(WorkerRole::Engine, switch)?;
         let granted = input.plan.outputs.len();
         let (sources, fds): (Vec<Source>, Vec<OwnedFd>) = input.sources.into_iter().unzip();
-        let request = EngineRequest::Fuse {
-            plan: input.plan,
-            sources,
-            pseudonym_key: input.pseudonym_key,
-            namespace_key: input.namespace_key,
-        };
+        let request =
+            EngineRequest::Fuse { plan: input.plan, sources, pseudonym_key: input.pseudonym_key, namespace_key: input.namespace_key };
         process.send(&request, &borrow(&fds))?;
         let (reply, fds) = process.receive()?;
         let (columns, report) = match reply {
@@ -132,7 +128,9 @@ impl EngineSession {
                 EngineReply::Cells(cells) => {
                     let table = out.last_mut().ok_or(WorkerError::OutOfTurn("cells of no table"))?;
                     let (keys, measures) = (table.header.request.keys.len(), table.header.request.measures.len());
-                    let shaped = cells.iter().all(|c| c.keys.len() == keys && c.measures.len() == measures && c.units_counting <= c.units && c.units <= c.rows);
+                    let shaped = cells
+                        .iter()
+                        .all(|c| c.keys.len() == keys && c.measures.len() == measures && c.units_counting <= c.units && c.units <= c.rows);
                     if !shaped || (table.cells.len() + cells.len()) as u64 > table.header.cells {
                         return Err(WorkerError::OutOfTurn("cells of another shape"));
                     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::manifest::{DerivedColumn, Manifest};
 use protocol::memfd::SealedFd;
-use protocol::message::{GuestFailure, GuestReply, GuestRequest, World, WorkerRole};
+use protocol::message::{GuestFailure, GuestReply, GuestRequest, WorkerRole, World};
 use protocol::model::LinearModel;
 use protocol::table::TableRequest;
 
@@ -90,7 +90,8 @@ fn take(reply: GuestReply, fds: Vec<OwnedFd>, input: &GuestInput<'_>, out: &mut 
     let over = |name, limit: u32, have: usize| LimitExceeded::check(name, limit.into(), have as u64, 1).map_err(GuestFailure::from);
     match reply {
         GuestReply::Derived { index } => {
-            let declared = input.manifest.derived.get(usize::from(index)).ok_or(WorkerError::OutOfTurn("a column that was not declared"))?;
+            let declared =
+                input.manifest.derived.get(usize::from(index)).ok_or(WorkerError::OutOfTurn("a column that was not declared"))?;
             if out.derived.iter().any(|(d, _)| d.name == declared.name) {
                 return Err(GuestFailure::Derived(declared.name.clone()).into());
             }

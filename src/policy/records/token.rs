@@ -155,7 +155,8 @@ pub fn revoke(tx: &Tx<'_>, permit: Permit<actions::TokenRevoke>, now: Timestamp)
 
 /// The holder of the token of this name, if there is one.
 pub fn holder(connection: &Connection, token_id: &str) -> Result<Option<Principal>, PolicyError> {
-    let sql = "SELECT id, org, role, active FROM token JOIN principal ON id = principal WHERE 'tok_' || lower(hex(substr(hash, 1, 10))) = ?1";
+    let sql =
+        "SELECT id, org, role, active FROM token JOIN principal ON id = principal WHERE 'tok_' || lower(hex(substr(hash, 1, 10))) = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([token_id], principal::from_row).optional()?)
 }
 

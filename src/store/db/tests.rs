@@ -208,9 +208,7 @@ fn migrations_apply_once_and_another_version_is_refused() {
     drop(open(&temp));
     let two = [TABLES[0], Migration { name: "test-2", sql: "ALTER TABLE item ADD COLUMN note TEXT" }];
     let db = Db::open(&temp.roots(), &two, 1).unwrap();
-    let version: i64 = db
-        .read_blocking(|c| Ok::<_, StoreError>(c.query_row("PRAGMA user_version", [], |r| r.get(0))?))
-        .unwrap();
+    let version: i64 = db.read_blocking(|c| Ok::<_, StoreError>(c.query_row("PRAGMA user_version", [], |r| r.get(0))?)).unwrap();
     assert_eq!(version, 3);
     drop(db);
     assert!(matches!(Db::open(&temp.roots(), TABLES, 1), Err(StoreError::Version(_))), "an older program");

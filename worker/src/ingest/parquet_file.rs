@@ -10,9 +10,7 @@ use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, TimeUnit};
 use polars_arrow::types::NativeType;
 use polars_buffer::Buffer as SharedBytes;
 use polars_parquet::read::schema::parquet_to_arrow_schema_with_options;
-use polars_parquet::read::{
-    BasicDecompressor, FileMetadata, PageReader, RowGroupMetadata, column_iter_to_arrays, read_metadata,
-};
+use polars_parquet::read::{BasicDecompressor, FileMetadata, PageReader, RowGroupMetadata, column_iter_to_arrays, read_metadata};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::message::IngestFailure;
 

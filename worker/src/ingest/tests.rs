@@ -118,7 +118,8 @@ fn a_csv_becomes_columns() {
 
 #[test]
 fn every_rule_rejects_its_row_and_repeats_nothing() {
-    let row = |day: &str, firm: &str, amount: &str, grade: &str, hour: &str, note: &str| format!("{day},{firm},{amount},{grade},{hour},{note}\n");
+    let row =
+        |day: &str, firm: &str, amount: &str, grade: &str, hour: &str, note: &str| format!("{day},{firm},{amount},{grade},{hour},{note}\n");
     let bad = [
         (row("", USCC, "1", "A", "", ""), Some(3), RowRule::Missing),
         (row("2024-01-01", USCC, "1.005", "A", "", ""), Some(1), RowRule::Number),
@@ -140,7 +141,8 @@ fn every_rule_rejects_its_row_and_repeats_nothing() {
     text.push_str(&row("2024-01-02", USCC, "2", "C", "", ""));
     text.push_str(&good);
     let out = ingest(UploadFormat::Csv, &schema(), &[0, 3], text.as_bytes(), &Limits::STANDARD);
-    let mut expected: Vec<_> = (2u64..).zip(&bad).map(|(row, (_, column, rule))| RejectedRow { row, column: *column, rule: *rule }).collect();
+    let mut expected: Vec<_> =
+        (2u64..).zip(&bad).map(|(row, (_, column, rule))| RejectedRow { row, column: *column, rule: *rule }).collect();
     expected.push(RejectedRow { row: bad.len() as u64 + 3, column: None, rule: RowRule::Unique });
     assert_eq!(out.rejected, expected);
     assert_eq!(out.done, Some((2, expected.len() as u64)));
@@ -158,7 +160,9 @@ fn rejected_rows_are_counted_beyond_those_reported() {
     assert_eq!((out.rejected.len(), out.done), (3, Some((100_000, 100_000))));
     assert_eq!(out.progress, [1 << 16, 2 << 16, 3 << 16]);
     let limits = Limits { rows_max: 1000, ..Limits::STANDARD };
-    assert!(matches!(ingest(UploadFormat::Csv, &one, &[], text.as_bytes(), &limits).failure, Some(IngestFailure::Limit(l)) if l.name == "rows_max"));
+    assert!(
+        matches!(ingest(UploadFormat::Csv, &one, &[], text.as_bytes(), &limits).failure, Some(IngestFailure::Limit(l)) if l.name == "rows_max")
+    );
 }
 
 #[test]
@@ -222,7 +226,12 @@ fn hostile_uploads_are_typed_failures() {
 fn parquet(groups: &[Vec<(&str, Box<dyn Array>)>]) -> Vec<u8> {
     let schema: ArrowSchema =
         groups[0].iter().map(|(name, a)| ((*name).into(), Field::new((*name).into(), a.dtype().clone(), true))).collect();
-    let options = WriteOptions { statistics: StatisticsOptions::full(), version: Version::V1, compression: CompressionOptions::Snappy, data_page_size: None };
+    let options = WriteOptions {
+        statistics: StatisticsOptions::full(),
+        version: Version::V1,
+        compression: CompressionOptions::Snappy,
+        data_page_size: None,
+    };
     let batches: Vec<_> = groups
         .iter()
         .map(|g| Ok(RecordBatchT::new(g[0].1.len(), Arc::new(schema.clone()), g.iter().map(|(_, a)| a.clone()).collect::<Vec<_>>())))
@@ -270,10 +279,10 @@ fn parquet_types_are_read_exactly() {
     let out = ingest(UploadFormat::Parquet, &schema, &[], &file, &Limits::STANDARD);
     assert_eq!(out.failure, None);
     assert_eq!(out.done, Some((1, 2)));
-    assert_eq!(out.rejected.iter().map(|r| (r.row, r.column, r.rule)).collect::<Vec<_>>(), [
-        (2, Some(1), RowRule::Number),
-        (3, Some(1), RowRule::Number)
-    ]);
+    assert_eq!(
+        out.rejected.iter().map(|r| (r.row, r.column, r.rule)).collect::<Vec<_>>(),
+        [(2, Some(1), RowRule::Number), (3, Some(1), RowRule::Number)]
+    );
     assert_eq!((0..7).filter(|i| *i != 6).map(|i| out.ints(i)[0].unwrap()).collect::<Vec<_>>(), [-300, 30, 1, 1230, 125, 19_782]);
     assert_eq!(out.ints(6), [Some(hour / 3_600_000_000)]);
     assert_eq!((out.texts(7), out.texts(8)), (vec![Some("true".into())], vec![Some("7".into())]));
@@ -295,7 +304,8 @@ fn parquet_values_off_their_type_are_rejected_one_by_one() {
     let days = PrimitiveArray::<i32>::from_slice([0, i32::MAX]).to(ArrowDataType::Date32).boxed();
     assert_eq!(one("x", ColumnType::Date, days.clone()).2, [(2, RowRule::Date)]);
     assert_eq!(one("x", n(0), days).1, Some(IngestFailure::Empty));
-    let instants = PrimitiveArray::from_slice([3_600_000i64, 3_600_001, 86_400_000]).to(ArrowDataType::Timestamp(TimeUnit::Millisecond, None)).boxed();
+    let instants =
+        PrimitiveArray::from_slice([3_600_000i64, 3_600_001, 86_400_000]).to(ArrowDataType::Timestamp(TimeUnit::Millisecond, None)).boxed();
     assert_eq!(one("x", ColumnType::Hour, instants.clone()).2, [(2, RowRule::Hour)]);
     assert_eq!(one("x", ColumnType::Date, instants).2, [(1, RowRule::Date), (2, RowRule::Date)]);
     let texts = Utf8ViewArray::from_slice([Some("ok"), None, Some("too long")]).boxed();
@@ -313,7 +323,10 @@ fn parquet_of_hostile_bytes_is_a_typed_failure() {
     let whole = ingest(UploadFormat::Parquet, &schema, &[], &file, &Limits::STANDARD);
     assert_eq!(whole.done, Some((1000, 0)));
     assert_eq!(whole.ints(0), (0..1000).map(Some).collect::<Vec<_>>());
-    assert_eq!(ingest(UploadFormat::Parquet, &schema[..1], &[], &file, &Limits::STANDARD).failure, Some(IngestFailure::UndeclaredColumn(2)));
+    assert_eq!(
+        ingest(UploadFormat::Parquet, &schema[..1], &[], &file, &Limits::STANDARD).failure,
+        Some(IngestFailure::UndeclaredColumn(2))
+    );
     let small = Limits { rows_max: 999, ..Limits::STANDARD };
     assert!(matches!(ingest(UploadFormat::Parquet, &schema, &[], &file, &small).failure, Some(IngestFailure::Limit(_))));
     for cut in (0..file.len()).step_by(file.len() / 40) {

@@ -1,0 +1,134 @@
+//! What is said between server and worker: one enum a direction and role. Descriptors ride on the frame, in the order that
+//! each variant's documentation gives. A worker handles one conversation and exits.
+
+mod compile;
+mod engine;
+mod guest;
+mod ingest;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::secret::SecretKey;
+pub use compile::*;
+pub use engine::*;
+pub use guest::*;
+pub use ingest::*;
+
+/// Roles of a worker, as given on its command line. Its socket is its standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WorkerRole {
+    /// Parses uploads.
+    Ingest,
+    /// Validates and compiles modules.
+    Compile,
+    /// Fuses and aggregates.
+    Engine,
+    /// Runs a module.
+    Guest,
+}
+
+impl WorkerRole {
+    /// Its word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Compile => "compile",
+            Self::Engine => "engine",
+            Self::Guest => "guest",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::DerivedType;
+    use crate::plan::{
+        ColumnRef, DateBucket, FilterOp, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform, ViewType, Visibility,
+    };
+    use crate::schema::{ColumnType, LinkageKey, Role};
+    use serde::de::DeserializeOwned;
+
+    fn crosses<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: T) {
+        let bytes = postcard::to_stdvec(&message).unwrap();
+        assert_eq!(postcard::from_bytes::<T>(&bytes).unwrap(), message);
+    }
+
+    fn types() -> Vec<ColumnType> {
+        let number = ColumnType::Number { scale: 2, min: i64::MIN, max: i64::MAX };
+        vec![
+            number,
+            ColumnType::Category { domain: vec!["A".into()] },
+            ColumnType::Date,
+            ColumnType::Hour,
+            ColumnType::Text { bytes_max: 18 },
+        ]
+    }
+
+    fn schema() -> Vec<ColumnSchema> {
+        let column = |ty| ColumnSchema { name: "c".into(), role: Role::Measure, ty, linkage: Some(LinkageKey::Uscc), nullable: true };
+        types().into_iter().map(column).collect()
+    }
+
+    fn view() -> Vec<ViewColumn> {
+        let number = ViewType::Number { scale: 1, min: -1, max: 1 };
+        let types = [number, ViewType::Category { declared: true }, ViewType::Date, ViewType::Hour, ViewType::Pseudonym];
+        let column = |ty| ViewColumn { name: "c".into(), ty, visibility: Visibility::Foreign, provenance: "a.c".into() };
+        types.into_iter().map(column).collect()
+    }
+
+    /// The wire format describes nothing of itself: a type that needs to look ahead (flattened, tagged inside, untagged) would
+    /// pass the compiler and fail on the wire.
+    #[test]
+    fn every_message_crosses() {
+        crosses(IngestRequest { format: UploadFormat::CsvGz, schema: schema(), unique: vec![0, 4] });
+        crosses(IngestReply::Rejected(RejectedRow { row: 1, column: Some(2), rule: RowRule::LinkageKey }));
+        crosses(IngestReply::Failed(IngestFailure::Limit(LimitExceeded { name: "n".into(), limit: 1, current: 2, requested: 3 })));
+        let transforms = [
+            Transform::Keep,
+            Transform::Pseudonym,
+            Transform::Prefix { characters: 6 },
+            Transform::Bands { cuts: vec![1], labels: vec!["a".into(), "b".into()] },
+            Transform::Bucket(DateBucket::Quarter),
+            Transform::Clamp { min: 0, max: 1 },
+            Transform::Mask,
+        ];
+        let at = ColumnRef { member: 0, column: 1 };
+        let plan = FusePlan {
+            members: vec![PlanMember {
+                alias: "a".into(),
+                columns: schema(),
+                rows: 9,
+                operator_owned: true,
+                consent_unit: Some(0),
+                filters: vec![RowFilter { column: 0, op: FilterOp::In, values: vec![Literal::Int(1), Literal::Text("x".into())] }],
+            }],
+            joins: vec![PlanJoin { kind: JoinKind::Left, on: vec![(at, 3)] }],
+            outputs: transforms.into_iter().map(|transform| PlanOutput { name: "o".into(), from: at, transform }).collect(),
+            unit: at,
+            purpose: "p".into(),
+            today: 20_000,
+            threads: 2,
+        };
+        let source = |column| Source { member: 0, column, key: SecretKey([7; 32]), context: "c".into() };
+        crosses(EngineRequest::Fuse {
+            plan,
+            sources: vec![source(SourceColumn::Data(3)), source(SourceColumn::ConsentExpiry)],
+            pseudonym_key: SecretKey([1; 32]),
+            namespace_key: SecretKey([2; 32]),
+        });
+        crosses(EngineRequest::View { columns: view(), threads: 1, units: 3 });
+        let derived = vec![
+            DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: 0, max: 9 } },
+            DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into()] } },
+        ];
+        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone() });
+        let report = FusionReport { members: vec![], rows: 1, units: 1 };
+        crosses(EngineReply::Fused { columns: view(), report });
+        let manifest = Manifest { name: "m".into(), version: "1".into(), derived };
+        crosses(CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] });
+        crosses(CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into()))));
+        crosses(GuestRequest { world: World::Analysis, columns: view(), rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 });
+        crosses(GuestReply::Failed(GuestFailure::Error(Some("e".into()))));
+    }
+}
