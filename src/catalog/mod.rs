@@ -1,7 +1,8 @@
 //! What data there is and how it may be fused.
 //!
 //! [`CatalogueEntry`] is a provider's declaration; [`FusionPlan`] names members, keys and granted columns; resolving a plan over
-//! the catalogue gives the engine's plan or the rule that forbids it. Nothing here reads a row.
+//! the catalogue gives the engine's plan or the rule that forbids it; a synthetic view has a plan's declared domains. Nothing here
+//! reads a row. [`store`] keeps entries, versions and plans.
 
 mod constants;
 mod document;

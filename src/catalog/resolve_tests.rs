@@ -1,6 +1,6 @@
-use super::super::entry::tests::{BANK, TAX};
 use super::*;
-use protocol::plan::DateBucket;
+use crate::catalog::entry::tests::{BANK, TAX};
+use protocol::plan::{DateBucket, Literal};
 
 pub(in crate::catalog) const PLAN: &str = r#"
 id = "credit"
@@ -86,7 +86,8 @@ fn a_plan_is_resolved_to_indexes_and_stored_integers() {
     assert_eq!(r.fuse.outputs[4].transform, Transform::Bucket(DateBucket::Month));
     assert_eq!((r.fuse.today, r.fuse.threads, r.fuse.purpose.as_str()), (20_000, 2, "credit_rating"));
     assert_eq!((r.level, r.personal_information, r.namespace.as_str()), (SecurityLevel::Important, true, "firm"));
-    assert_eq!(r.owners().into_iter().map(OrgId::as_str).collect::<Vec<_>>(), ["bank", "tax-bureau"]);
+    assert_eq!(r.owners().values().map(OrgId::as_str).collect::<Vec<_>>(), ["bank", "tax-bureau"]);
+    assert_eq!(r.columns()[&tax.id].iter().map(String::as_str).collect::<Vec<_>>(), ["grade", "uscc", "vat_paid", "year"]);
     assert_eq!(r.provenance[3], Provenance { output: "district".into(), dataset: bank.id.clone(), column: "branch".into() });
 
     let rule = |inputs: &BTreeMap<_, _>| plan.resolve(inputs, &run).unwrap_err().rule().id;

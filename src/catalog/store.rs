@@ -262,3 +262,7 @@ pub fn plans(connection: &Connection) -> Result<Vec<PlanRow>, StoreError> {
     let rows = statement.query_map([], plan_row)?.collect::<Result<Vec<_>, _>>()?;
     rows.into_iter().map(parsed_plan).collect()
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
