@@ -19,7 +19,7 @@ pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub use record::{Filter, Prepared, Released, ReleaseRow, ReleaseState, find, list, open, review_copy};
 pub(crate) use record::hex;
-pub use review::{REASONS, ReviewReason, review};
+pub use review::{REASONS, ReviewReason, review, veto};
 
 use crate::store::Migration;
 

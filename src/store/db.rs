@@ -27,6 +27,8 @@ use super::{Roots, StoreError};
 const FILE: &str = "fusebox.db";
 const LOCK: &str = "lock";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const LOCK_ATTEMPTS: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Statements that bring one module's tables from one form to the next. Applied once, in the order of the list, and recorded
 /// with a digest: an applied migration is never changed, a new one is added.
@@ -249,10 +251,14 @@ fn lock(state: &Dir) -> Result<File, StoreError> {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => state.open(LOCK)?,
         other => other?,
     };
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse),
-        other => other.map(|()| file).map_err(|e| StoreError::Io(e.into())),
+    // A store that is just being closed, here or by another process, is given a moment.
+    for _ in 0..LOCK_ATTEMPTS {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            other => return other.map(|()| file).map_err(|e| StoreError::Io(e.into())),
+        }
     }
+    Err(StoreError::InUse)
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
