@@ -22,7 +22,7 @@ pub enum ApiError {
     Refused(#[from] Refused),
     /// Refused under a rule, with more to tell: rows by number, column and rule, never a value.
     #[error("{0}")]
-    Detailed(Refused, serde_json::Value),
+    Detailed(Refused, Box<serde_json::Value>),
     /// A failure of ours; the text is for the log.
     #[error("{0}")]
     Internal(String),
@@ -127,7 +127,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
             Self::Refused(refusal) => refused(refusal, None),
-            Self::Detailed(refusal, detail) => refused(refusal, Some(detail)),
+            Self::Detailed(refusal, detail) => refused(refusal, Some(*detail)),
             Self::Internal(cause) => {
                 tracing::error!(cause, "a call failed");
                 internal()

@@ -42,11 +42,15 @@ impl WorkerRole {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::DerivedType;
+    use crate::limits::LimitExceeded;
+    use crate::manifest::{DerivedColumn, DerivedType, Manifest, ManifestError};
+    use crate::model::{LinearModel, ModelError};
     use crate::plan::{
+        FusePlan, FusionReport, ViewColumn,
         ColumnRef, DateBucket, FilterOp, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform, ViewType, Visibility,
     };
-    use crate::schema::{ColumnType, LinkageKey, Role};
+    use crate::table::{Cell, TableError, TableHeader, TableRequest};
+    use crate::schema::{ColumnSchema, ColumnType, LinkageKey, Role};
     use serde::de::DeserializeOwned;
 
     fn crosses<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: T) {

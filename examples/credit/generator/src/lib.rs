@@ -144,9 +144,9 @@ impl Data {
             self.consent(firm, random);
         }
         let before = if random.permille(250) { (firm.grade + 1).min(GRADES.len() - 1) } else { firm.grade };
-        self.tax.push(Tax { uscc: uscc(), year: YEAR - 1, grade: before, vat_paid: random.below(900_000_00) });
+        self.tax.push(Tax { uscc: uscc(), year: YEAR - 1, grade: before, vat_paid: random.below(90_000_000) });
         if random.permille(970) {
-            self.tax.push(Tax { uscc: uscc(), year: YEAR, grade: firm.grade, vat_paid: random.below(1_000_000_00) });
+            self.tax.push(Tax { uscc: uscc(), year: YEAR, grade: firm.grade, vat_paid: random.below(100_000_000) });
         }
         let dishonest = firm.grade == GRADES.len() - 1 && random.permille(100);
         self.credit.push(Credit { uscc: uscc(), penalties_24m: firm.penalties, dishonest });
