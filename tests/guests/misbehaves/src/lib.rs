@@ -47,7 +47,6 @@ fn run(view: &View) -> Result<(), Error> {
         30 => models::submit_linear(&LinearModel { features: Vec::new(), ..model(1.0, "amount") }),
         31 => spin(),
         33 => echo(view)?,
-        34 => read_again(view)?,
         _ => {}
     }
     Ok(())
@@ -102,16 +101,5 @@ fn echo(view: &View) -> Result<(), Error> {
     view.derive_category("band", |rows: Rows, out| out.extend(grade.read(rows).iter().map(|c| c.map(|c| u32::from(c > 0)))))?;
     let sum: f64 = view.chunks().flat_map(|rows| amount.f64s(rows)).filter(|v| v.is_finite()).sum();
     log(&format!("{} {:?} {sum}", view.rows(), grade.labels));
-    Ok(())
-}
-
-/// Reads a column often, so that the hand-over can be timed.
-fn read_again(view: &View) -> Result<(), Error> {
-    let amount = view.number("amount")?;
-    for _ in 0..50 {
-        for rows in view.chunks() {
-            core::hint::black_box(amount.values(rows));
-        }
-    }
     Ok(())
 }
