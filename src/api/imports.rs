@@ -62,8 +62,13 @@ async fn import(app: App, of: ImportOf, format: Format, headers: HeaderMap, body
     let slot = app.upload_slot()?;
     let received = upload(&headers, body, app.settings.upload_bytes_max).await?;
     let under_way = UnderWay::begin(&app, &of.dataset)?;
-    let report: ImportReport =
-        app.blocking(move |app| app.jobs.import(&of, format, &received, |rows| { let _ = under_way.rows.send_replace(rows); })).await?;
+    let report: ImportReport = app
+        .blocking(move |app| {
+            app.jobs.import(&of, format, &received, |rows| {
+                let _ = under_way.rows.send_replace(rows);
+            })
+        })
+        .await?;
     drop(slot);
     match (report.version, report.refusal) {
         (Some(version), None) => {

@@ -128,7 +128,21 @@ impl App {
         let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
         let (uploads, streams) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Arc::new(Semaphore::new(STREAMS_MAX)));
         let (imports, unauthenticated) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Inner { store, journal, log_key, authz, pepper, jobs, clock, settings, work, imports, uploads, streams, unauthenticated })))
+        Ok(Self(Arc::new(Inner {
+            store,
+            journal,
+            log_key,
+            authz,
+            pepper,
+            jobs,
+            clock,
+            settings,
+            work,
+            imports,
+            uploads,
+            streams,
+            unauthenticated,
+        })))
     }
 
     /// A place among the uploads, compilations and replays that go on at one time.

@@ -18,12 +18,8 @@ pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub(crate) use record::hex;
-<<<<<<< HEAD
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
-pub use review::{REASONS, ReviewReason, review};
-=======
 pub use review::{REASONS, ReviewReason, review, veto};
->>>>>>> api
 
 use crate::store::Migration;
 

@@ -121,4 +121,3 @@ pub fn veto(tx: &Tx<'_>, journal: &Journal, permit: Permit<actions::ReleaseVeto>
         .map_err(crate::store::StoreError::from)?;
     Ok(())
 }
-

@@ -78,7 +78,7 @@ mod tests {
             link: Link::Logit,
             features: (0..n).map(|i| format!("f{i}")).collect(),
             coefficients: (0..n).map(|i| i as f64 + 1.0 / 3.0).collect(),
-            intercept: -2.71828,
+            intercept: -2.71628,
         };
         let decided = decide_model(&model(2), &policy, 500).unwrap();
         assert_eq!(decided.intercept, "-2.72");

@@ -44,12 +44,10 @@ mod tests {
     use super::*;
     use crate::limits::LimitExceeded;
     use crate::manifest::{DerivedColumn, DerivedType, Manifest, ManifestError};
-    use crate::model::{LinearModel, ModelError};
     use crate::plan::{
-        FusePlan, FusionReport, ViewColumn,
-        ColumnRef, DateBucket, FilterOp, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform, ViewType, Visibility,
+        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform,
+        ViewColumn, ViewType, Visibility,
     };
-    use crate::table::{Cell, TableError, TableHeader, TableRequest};
     use crate::schema::{ColumnSchema, ColumnType, LinkageKey, Role};
     use serde::de::DeserializeOwned;
 

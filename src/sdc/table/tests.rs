@@ -173,7 +173,7 @@ fn zero_and_full_cells() {
     let mut show = standard();
     show.table.zero_cells = ZeroCells::Show;
     let ops = [MeasureOp::Count, MeasureOp::Sum, MeasureOp::Mean];
-    let cells = [(Some(0), each(50, |i| i64::from(i))), (Some(1), vec![]), (Some(2), each(50, |_| 100_000))];
+    let cells = [(Some(0), each(50, i64::from)), (Some(1), vec![]), (Some(2), each(50, |_| 100_000))];
     let (decided, _) = decide_under(&table(declared(), &ops, &cells), show, false).unwrap();
     assert_eq!(decided.rows[1].cell, DecidedCell::Shown(vec![Some("0".into()), Some("0.00".into()), None]));
     assert_eq!(decided.suppressed, 0);
@@ -281,7 +281,7 @@ fn a_table_that_contradicts_itself_is_not_decided() {
         |t| t.cells[1].keys[0] = Some(3),
         |t| t.cells[0].keys[0] = Some(-1),
         |t| t.cells[0].keys.push(None),
-        |t| drop(t.cells[0].measures.pop()),
+        |t| t.cells[0].measures.truncate(0),
         |t| t.cells[0].measures.swap(0, 1),
         |t| t.cells[0].units = 51,
         |t| t.cells[0].units_counting = 51,
