@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::authorisations::Reason;
 use super::body::{Id, JsonBody, Params};
 use super::error::{ApiError, not_found};
 use super::signed::Signed;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(artefact))
         .routes(routes!(evidence))
         .routes(routes!(review))
+        .routes(routes!(veto))
 }
 
 /// Which outputs a list shows.
@@ -234,4 +236,26 @@ async fn review(
     let state = state.await?;
     app.jobs.ring();
     Ok(Json(Reviewed { id, state }))
+}
+
+/// A provider objects to a held output that rests on its data: it does not leave.
+#[utoipa::path(post, path = "/v1/releases/{id}/veto", tag = "releases", params(("id" = String, Path, description = "output")),
+    request_body = Reason, responses((status = 200, body = Reviewed)))]
+async fn veto(
+    State(app): State<App>,
+    Signed(caller): Signed,
+    Id(id): Id<ReleaseId>,
+    JsonBody(why): JsonBody<Reason>,
+) -> Result<Json<Reviewed>, ApiError> {
+    let name = id.clone();
+    app.write(move |app, tx| {
+        let row = find(tx, &name)?;
+        let permit = app.permit::<actions::ReleaseVeto>(&caller, thing(&row))?;
+        gate::veto(tx, &app.journal, permit, &why.reason, app.now())?;
+        crate::jobs::reviewed(tx, &row.job)?;
+        Ok(())
+    })
+    .await?;
+    app.jobs.ring();
+    Ok(Json(Reviewed { id, state: ReleaseState::Denied }))
 }

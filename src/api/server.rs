@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +16,11 @@ use zeroize::Zeroizing;
 use super::audit;
 use super::error::ApiError;
 use super::state::{App, Parts};
+
+/// Time for the headers of a call, from the end of the one before.
+const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// Bytes that a connection buffers, headers included.
+const CONNECTION_BYTES_MAX: usize = 64 << 10;
 
 /// Certificate chain and private key, both PEM, as read from their files.
 pub struct TlsFiles {
@@ -87,8 +95,16 @@ pub fn serve(parts: Parts, files: Option<&TlsFiles>, ready: impl FnOnce(SocketAd
         ready(address);
         tracing::info!(%address, tls = tls.is_some(), "listening");
         let served = match tls {
-            Some(tls) => axum_server::from_tcp_rustls(listener, tls).map_err(ServeError::Listen)?.handle(handle).serve(service).await,
-            None => axum_server::from_tcp(listener).map_err(ServeError::Listen)?.handle(handle).serve(service).await,
+            Some(tls) => {
+                let mut server = axum_server::from_tcp_rustls(listener, tls).map_err(ServeError::Listen)?;
+                bound(server.http_builder());
+                server.handle(handle).serve(service).await
+            }
+            None => {
+                let mut server = axum_server::from_tcp(listener).map_err(ServeError::Listen)?;
+                bound(server.http_builder());
+                server.handle(handle).serve(service).await
+            }
         };
         let _ = stop.send(true);
         let _ = counter.await;
@@ -96,8 +112,13 @@ pub fn serve(parts: Parts, files: Option<&TlsFiles>, ready: impl FnOnce(SocketAd
     });
     drop(app);
     // Threads that still wait for a worker end with the process.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(Duration::from_secs(2));
     served
+}
+
+/// Bounds what a connection may cost before it has said who it is: headers in size and time, idling included.
+fn bound(builder: &mut Builder<TokioExecutor>) {
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(CONNECTION_BYTES_MAX).max_headers(64);
 }
 
 /// One message when the process is asked to end.

@@ -1,18 +1,19 @@
 //! What handlers share.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use cap_std::fs::Dir;
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::error::ApiError;
 use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
-use crate::id::OrgId;
+use crate::id::{DatasetId, OrgId};
 use crate::jobs::Jobs;
 use crate::policy::token::Pepper;
 use crate::policy::{ActionType, Authz, Caller, Permit};
@@ -92,6 +93,8 @@ pub struct Inner {
     pub settings: Settings,
     /// Scratch space: sealed or unnamed files only.
     pub work: Dir,
+    /// Rows read so far, of imports that are under way.
+    pub(super) imports: Mutex<HashMap<DatasetId, watch::Sender<u64>>>,
     uploads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     /// Calls without a valid token since the last leaf that counts them.
@@ -124,8 +127,8 @@ impl App {
         let workers = Workers::new(settings.worker.clone(), settings.threads, settings.workers_waiting);
         let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
         let (uploads, streams) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Arc::new(Semaphore::new(STREAMS_MAX)));
-        let unauthenticated = AtomicU64::new(0);
-        Ok(Self(Arc::new(Inner { store, journal, log_key, authz, pepper, jobs, clock, settings, work, uploads, streams, unauthenticated })))
+        let (imports, unauthenticated) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { store, journal, log_key, authz, pepper, jobs, clock, settings, work, imports, uploads, streams, unauthenticated })))
     }
 
     /// A place among the uploads, compilations and replays that go on at one time.

@@ -19,7 +19,7 @@ pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
-pub use review::{REASONS, ReviewReason, review};
+pub use review::{REASONS, ReviewReason, review, veto};
 
 use crate::store::Migration;
 

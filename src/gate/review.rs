@@ -97,3 +97,28 @@ pub fn review(
         .map_err(crate::store::StoreError::from)?;
     Ok(state)
 }
+
+/// A provider objects to a held output that rests on its data: it does not leave (S8, X31).
+///
+/// # Errors
+/// `request.malformed` without a reason, `request.conflict` where it is not held.
+pub fn veto(tx: &Tx<'_>, journal: &Journal, permit: Permit<actions::ReleaseVeto>, reason: &str, now: Timestamp) -> Result<(), DecideError> {
+    let row = find(tx, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
+    let who = permit.caller().principal();
+    let reason: String = reason.trim().chars().filter(|c| !c.is_control()).take(500).collect();
+    if reason.is_empty() {
+        return Err(Refused::new(&refusal::MALFORMED).subject("reason").into());
+    }
+    if row.state != ReleaseState::Held {
+        return Err(Refused::new(&refusal::CONFLICT).into());
+    }
+    let readers: Vec<&OrgId> = row.providers.iter().chain([&row.org]).collect();
+    let body = serde_json::json!({ "release": row.id, "by": who.id, "org": who.org, "veto": true, "reason": reason, "artefact_commitment": row.commitment });
+    let _ = journal.append(tx, LeafKind::Review, &body, &readers)?;
+    tx.prepare_cached("UPDATE release SET state = ?2, reason = 'veto', reviewer = ?3, decided_at = ?4 WHERE id = ?1")
+        .map_err(crate::store::StoreError::from)?
+        .execute(params![row.id, ReleaseState::Denied.word(), who.id, now])
+        .map_err(crate::store::StoreError::from)?;
+    Ok(())
+}
+

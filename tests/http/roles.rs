@@ -68,6 +68,7 @@ fn lines() -> Vec<Line> {
         Line("POST", "/v1/datasets/{id}/versions", "/v1/datasets/tax_grades/versions?format=x", Bytes(""), &["provider"]),
         Line("POST", "/v1/datasets/{id}/versions", "/v1/datasets/loans/versions?format=x", Bytes(""), &["operator"]),
         Line("POST", "/v1/datasets/{id}/consents", "/v1/datasets/loans/consents?format=x", Bytes(""), &["operator"]),
+        Line("GET", "/v1/datasets/{id}/imports", "/v1/datasets/tax_grades/imports", Nothing, &["provider"]),
         Line("POST", "/v1/plans", "/v1/plans", Toml(PLAN), &["operator", "other-operator"]),
         Line("GET", "/v1/plans", "/v1/plans", Nothing, LISTS),
         Line("GET", "/v1/plans/{id}", "/v1/plans/credit", Nothing, PAPERS),
@@ -157,6 +158,7 @@ fn lines() -> Vec<Line> {
             Json(|| json!({ "approve": true, "reason": "sound" })),
             &["checker"],
         ),
+        Line("POST", "/v1/releases/{id}/veto", "/v1/releases/{release}/veto", Json(reason), &["provider"]),
         // Set policy: the authority the floor, a provider tighter for its own data.
         Line("GET", "/v1/policies", "/v1/policies", Nothing, ALL),
         Line("PUT", "/v1/policies/floor", "/v1/policies/floor", Toml(POLICY), &["authority"]),
