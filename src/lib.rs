@@ -1,35 +1,61 @@
-//! fusebox: the trusted side.
+//! fusebox: the trusted side. This page is the architecture.
 //!
 //! # Map
 //!
-//! Each module imports only what stands above it (`tests/tidy.rs` keeps the order):
+//! Each module imports only what stands above it (`tests/tidy` keeps the order). Bounds that hold between the processes are in
+//! [`protocol::limits`].
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`id`], [`limits`], [`clock`], [`refusal`] | names, numbers, time, closed reasons |
-//! | [`store`] | SQLite state, encrypted segments and artefacts, keys |
-//! | [`tlog`], [`policy`], [`catalog`], [`agreement`], [`sdc`], [`dp`] | release log; authorisation and release policy; datasets and plans; agreements; disclosure rules; privacy accounting |
+//! | [`id`], [`clock`], [`refusal`] | names, time, closed reasons |
+//! | [`store`] | SQLite state with group commit, sealed segments and artefacts, keys |
+//! | [`tlog`], [`policy`], [`catalog`], [`agreement`], [`sdc`] | release log; authorisation and release policy; datasets and plans; the three papers; disclosure rules |
 //! | [`gate`] | the one exit: decides, logs, releases |
 //! | [`workers`] | the untrusted processes and what is said to them |
-//! | [`jobs`] | queue and life of a job |
+//! | [`jobs`] | queue and life of a job, imports, modules, disposal |
 //! | [`api`] | HTTP; alone knows status codes |
 //! | [`config`], [`cli`] | settings and commands |
+//!
+//! # Flow of a job
+//!
+//! ```text
+//! api ─▶ jobs: module approved, papers in force, digests pinned ─▶ queued (leaf)
+//! jobs ─▶ workers: engine fuses sealed segments ─(sealed memfds, one a column)─▶ view, cached, never mapped here
+//!                  guest runs the module over the granted columns ─▶ derived columns, table requests, models
+//!                  engine reduces ─▶ exact cells with evidence
+//! jobs ─▶ gate: RawOutput is opened, disclosure rules decide, one transaction judges the papers again, writes rows, artefacts
+//!               and leaves, ends the job; the commit signs one checkpoint
+//! api ◀─ gate: what was released, by permit
+//! ```
+//!
+//! # Invariants
+//!
+//! - What leaves was decided by [`gate`] and its leaf is in the log before anyone can read it: row, artefact and leaf are one commit.
+//! - Whoever acts holds a [`policy::Permit`] for that action on that thing; the storage function takes it by value. Default deny.
+//! - A job on real data holds an [`agreement::InForce`]; it is judged at submission, before the run and in the releasing transaction.
+//! - A worker is hostile: frames are bounded and typed, descriptors verified, columns copied before they are validated.
+//! - No value of a dataset stands in clear in a file: segments, artefacts and log bodies are sealed; the log's public leaf is a
+//!   header and a salted commitment.
+//! - Errors have two texts: the caller's holds no data, no paths, no type names; the log's holds no data.
+//!
+//! # Deliberately absent
+//!
+//! No polars and no wasmtime in this package, no parser of uploaded files, no compiler. No text and no untyped blob has a door. No
+//! operator sees why a cell is suppressed, when a block trapped, or how long a run took. No option turns a rule off.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods))]
 
-pub mod id;
-pub mod limits;
+pub mod agreement;
+pub mod api;
+pub mod catalog;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod gate;
+pub mod id;
+pub mod jobs;
+pub mod policy;
 pub mod refusal;
+pub mod sdc;
 pub mod store;
 pub mod tlog;
-pub mod policy;
-pub mod catalog;
-pub mod agreement;
-pub mod sdc;
-pub mod dp;
-pub mod gate;
 pub mod workers;
-pub mod jobs;
-pub mod api;
-pub mod config;
-pub mod cli;
