@@ -30,6 +30,21 @@ pub struct RefusalText {
     pub remedy_zh: String,
 }
 
+impl RefusalText {
+    /// Reads a refusal, the rule's parts beside the rest or in an object of their own.
+    pub fn read(value: &Value) -> Option<Self> {
+        let mut flat = value.as_object()?.clone();
+        if let Some(Value::Object(rule)) = flat.remove("rule") {
+            for (name, part) in rule {
+                flat.insert(if name == "id" { "rule".to_owned() } else { name }, part);
+            }
+        } else {
+            flat.insert("rule".to_owned(), value.get("rule")?.clone());
+        }
+        serde_json::from_value(Value::Object(flat)).ok()
+    }
+}
+
 impl From<&Refused> for RefusalText {
     fn from(refused: &Refused) -> Self {
         let rule = refused.rule();

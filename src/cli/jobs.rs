@@ -139,10 +139,16 @@ pub fn watch(client: &Client, id: &str, quiet: bool) -> Result<Value, CliError> 
     if let Err(refused @ CliError::Refused(..)) = streamed {
         return Err(refused);
     }
+    let job = look(client, id);
+    spinner.finish_and_clear();
+    job
+}
+
+/// Asks for a job until it has come to its end.
+pub fn look(client: &Client, id: &str) -> Result<Value, CliError> {
     loop {
-        let job = client.get(&path)?;
+        let job = client.get(&format!("/v1/jobs/{id}"))?;
         if job.get("state").and_then(Value::as_str).is_some_and(is_final) {
-            spinner.finish_and_clear();
             return Ok(job);
         }
         std::thread::sleep(LOOK_AGAIN);
@@ -164,8 +170,15 @@ fn ended(job: Value) -> Result<Answer, CliError> {
     if !part("commitment").is_empty() {
         text.push_str(&format!("\n  commitment {}", part("commitment")));
     }
-    if let Some(refusal) = job.get("refusal").filter(|r| !r.is_null()).and_then(|r| serde_json::from_value::<RefusalText>(r.clone()).ok()) {
+    if let Some(refusal) = job.get("refusal").and_then(RefusalText::read) {
         text.push_str(&format!("\n{refusal}"));
+    }
+    if !part("failure").is_empty() {
+        text.push_str(&format!("\n  {}", part("failure")));
+    }
+    for output in job.get("result").and_then(Value::as_array).into_iter().flatten() {
+        text.push_str(&format!("\n--- {}", super::dev::verdict(output)));
+        text.push_str(&format!("\n{}", super::dev::rehearsed(output)));
     }
     if !part("log").is_empty() {
         text.push_str(&format!("\n--- the module's log\n{}", part("log")));

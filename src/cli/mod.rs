@@ -17,6 +17,7 @@
 mod client;
 mod data;
 mod demo;
+mod dev;
 mod error;
 mod files;
 mod jobs;
@@ -74,6 +75,9 @@ enum Command {
     Serve(server::Serve),
     /// State of the server and of this machine.
     Doctor,
+    /// A module on its author's own machine.
+    #[command(subcommand)]
+    Dev(dev::DevCommand),
     /// The main job end to end, on made-up firms.
     Demo(demo::Demo),
     /// Who the token stands for.
@@ -163,6 +167,7 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Init(arguments) => server::init(context, arguments),
         Command::Serve(arguments) => server::serve(context, arguments),
         Command::Doctor => server::doctor(context),
+        Command::Dev(command) => dev::dev(context, command),
         Command::Demo(arguments) => demo::demo(context, arguments),
         Command::Me => people::me(context),
         Command::Principal(command) => people::principal(context, command),

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
@@ -64,7 +64,7 @@ pub fn warn(text: &str) {
 /// An empty table in the house's form.
 pub fn table(header: Vec<String>) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Dynamic);
     if io::stdout().is_terminal() { &mut table } else { table.set_width(160) }.set_header(header);
     table
 }

@@ -38,6 +38,7 @@ pub use import::{ImportOf, ImportReport, RejectedLine};
 pub use prepare::{JobRequest, Submission, judge, submission};
 pub use records::{Accepted, JobRow, SubmitPermit, find, list, reviewed, submit};
 pub use replay::Replayed;
+pub use run::{coded_columns, derived_column};
 pub use service::{JobSettings, Jobs};
 pub use spec::{JobSpec, PinnedSource};
 pub use state::{Event, State};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use protocol::message::{GuestFailure, SecretKey, Source, SourceColumn, World};
-use protocol::plan::{Transform, ViewColumn, ViewType, Visibility};
+use protocol::plan::{FusePlan, Transform, ViewColumn, ViewType, Visibility};
 use protocol::seal::SealKey;
 
 use super::prepare::{self, Prepared};
@@ -193,7 +193,7 @@ impl Jobs {
             synthetic: false,
         };
         let output = workers.run(&input, switch).map_err(|(error, _)| error)?;
-        let coded = coded(prepared);
+        let coded = coded_columns(&prepared.resolved.fuse);
         self.reduce(&mut engine, &view, output, coded)
     }
 
@@ -314,7 +314,7 @@ impl Jobs {
             }
         };
         let mut engine = self.workers().attach(&view, switch)?;
-        let produced = match self.reduce(&mut engine, &view, output, coded(&prepared)) {
+        let produced = match self.reduce(&mut engine, &view, output, coded_columns(&prepared.resolved.fuse)) {
             Err(RunError::Failed(why)) => {
                 let refusal = Some(Refused::new(&refusal::TABLE_REQUEST));
                 return Ok(self.end(job, Event::Fail, Ending { refusal, failure: Some(why), ..Ending::default() })?);
@@ -366,12 +366,13 @@ fn ceil(now: crate::clock::Timestamp, seconds: u32) -> crate::clock::Timestamp {
 }
 
 /// Output columns that the plan bounds by constants: only these may show a minimum or maximum.
-fn coded(prepared: &Prepared) -> BTreeSet<String> {
+pub fn coded_columns(plan: &FusePlan) -> BTreeSet<String> {
     let clamped = |t: &Transform| matches!(t, Transform::Clamp { .. });
-    prepared.resolved.fuse.outputs.iter().filter(|o| clamped(&o.transform)).map(|o| o.name.clone()).collect()
+    plan.outputs.iter().filter(|o| clamped(&o.transform)).map(|o| o.name.clone()).collect()
 }
 
-fn derived_column(declared: &protocol::manifest::DerivedColumn) -> ViewColumn {
+/// A derived column as tables and models see it.
+pub fn derived_column(declared: &protocol::manifest::DerivedColumn) -> ViewColumn {
     let ty = match &declared.ty {
         protocol::manifest::DerivedType::Number { scale, min, max } => ViewType::Number { scale: *scale, min: *min, max: *max },
         protocol::manifest::DerivedType::Category { .. } => ViewType::Category { declared: true },

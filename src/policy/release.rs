@@ -189,6 +189,10 @@ impl ActivePolicy {
     pub fn digest(&self) -> [u8; 32] {
         digest_of(&self.policy)
     }
+    /// A policy for a rehearsal on synthetic rows. Nothing is released by it: what records a release reads the store's own policy again.
+    pub(crate) fn for_rehearsal(policy: ReleasePolicy) -> Self {
+        Self { policy }
+    }
     /// A policy that no store stands behind.
     #[cfg(test)]
     pub fn for_tests(policy: ReleasePolicy) -> Self {

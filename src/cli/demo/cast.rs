@@ -50,7 +50,7 @@ impl Cast {
         ] {
             person(id, org, role)?;
         }
-        steps.done("9 people of 7 organisations, one role each, with tokens");
+        steps.done("9 people of 8 organisations, one role each, with tokens");
         Ok(cast)
     }
 }

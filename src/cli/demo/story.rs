@@ -13,7 +13,7 @@ use super::{Steps, expect, unexpected};
 use crate::cli::Context;
 use crate::cli::client::Client;
 use crate::cli::error::CliError;
-use crate::cli::jobs::watch;
+use crate::cli::jobs::{look, watch};
 use crate::cli::modules::{sign, upload};
 use crate::cli::output::{self, Moving, plain};
 use crate::id::ModuleDigest;
@@ -157,8 +157,8 @@ fn run_jobs(cast: &Cast, (rate, card): (&str, &str), quiet: bool, steps: &mut St
     let submit = |module: &str| cast.operator.post("/v1/jobs", &job(module)).map(|job| text(&job, "/id"));
     let (table, model) = (submit(rate)?, submit(card)?);
     steps.done("2 jobs submitted");
-    // The checker sees ends at once, the bank on the policy's time quantum.
-    let (table_ended, model_ended) = (watch(&cast.checker, &table, quiet)?, watch(&cast.checker, &model, quiet)?);
+    // The checker sees ends at once, the bank on the policy's time quantum (and so do events).
+    let (table_ended, model_ended) = (look(&cast.checker, &table)?, look(&cast.checker, &model)?);
     expect(text(&table_ended, "/state") == "done", "the table's job is done", &table_ended)?;
     expect(text(&model_ended, "/state") == "in_review", "the model's job waits for its review", &model_ended)?;
     steps.done("fused, run, aggregated and decided");

@@ -107,7 +107,7 @@ pub struct Data {
 /// Out of a thousand firms, how many have each grade.
 const GRADE_SHARES: [u32; 5] = [300, 350, 130, 150, 70];
 /// Out of a thousand firms of a grade, how many have a short and a long arrear.
-const ARREARS: [(u32, u32); 5] = [(45, 1), (80, 6), (110, 20), (160, 60), (220, 150)];
+const ARREARS: [(u32, u32); 5] = [(45, 1), (80, 1), (110, 20), (160, 60), (220, 150)];
 /// Out of a thousand firms of a grade without arrears and penalties, how many default.
 const DEFAULTS: [u32; 5] = [6, 15, 35, 70, 150];
 /// Rows of the tax table that are broken on purpose.
