@@ -80,7 +80,7 @@ pub fn synthetic_view(plan: &FusePlan, rows: u32, seed: u64) -> Result<Synthetic
         return Err(SyntheticError::Rows);
     }
     let columns = view_columns(plan)?;
-    let maker = Maker { plan, rows: u64::from(rows), seed };
+    let maker = Maker { plan, rows: u64::from(rows), seed, units: units(rows, seed) };
     let mut bytes = plan.outputs.iter().zip(0..).map(|(output, at)| maker.granted(output, at)).collect::<Result<Vec<_>, _>>()?;
     let units: Vec<i64> = (0..maker.rows).map(|row| pseudonym(seed, maker.unit(row))).collect();
     bytes.push(write(Parts::I64(&units), None)?);
@@ -112,16 +112,29 @@ fn pseudonym(salt: u64, of: u64) -> i64 {
     (mix([salt, 0x7073, of, 0]) >> 1) as i64
 }
 
+/// The unit of each row, counted from 0. Rows of a unit lie side by side, as fusing leaves them; a unit ends after each row with
+/// chance one in [`ROWS_PER_UNIT`].
+fn units(rows: u32, seed: u64) -> Vec<u64> {
+    let last = |row: u64| mix([seed, 0x756e, row, 0]).is_multiple_of(ROWS_PER_UNIT);
+    let next = |unit: &mut u64, row: u64| {
+        let own = *unit;
+        *unit += u64::from(last(row));
+        Some(own)
+    };
+    (0..u64::from(rows)).scan(0, next).collect()
+}
+
 struct Maker<'a> {
     plan: &'a FusePlan,
     rows: u64,
     seed: u64,
+    units: Vec<u64>,
 }
 
 impl Maker<'_> {
     /// The privacy unit of a row.
     fn unit(&self, row: u64) -> u64 {
-        mix([self.seed, 0x756e, row, 0]) % self.rows.div_ceil(ROWS_PER_UNIT)
+        usize::try_from(row).ok().and_then(|row| self.units.get(row)).copied().unwrap_or(0)
     }
 
     /// Whether a row has a part in this member.
@@ -272,6 +285,9 @@ mod tests {
         let pairs: BTreeSet<_> = firms.iter().zip(units).collect();
         assert_eq!(pairs.len() as u64, view.units);
         assert_eq!(units.iter().collect::<BTreeSet<_>>().len() as u64, view.units);
+        // Rows of a unit lie side by side: what the engine's counting rests on.
+        assert_eq!(units.chunk_by(|a, b| a == b).count() as u64, view.units);
+        assert!((800..1200).contains(&view.units), "{}", view.units);
         let gone = (0..3000).filter(|i| !columns[2].is_valid(*i)).count();
         assert!((200..400).contains(&gone), "{gone}");
         assert!((0..3000).all(|i| columns[2].is_valid(i) || !columns[3].is_valid(i)));

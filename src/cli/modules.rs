@@ -65,8 +65,8 @@ pub struct Review {
     /// Deny it.
     #[arg(long)]
     deny: bool,
-    /// Why.
-    #[arg(long)]
+    /// Why; a denial needs one.
+    #[arg(long, default_value = "", required_if_eq("deny", "true"))]
     reason: String,
 }
 
