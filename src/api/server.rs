@@ -110,6 +110,8 @@ pub fn serve(parts: Parts, files: Option<&TlsFiles>, ready: impl FnOnce(SocketAd
         let _ = counter.await;
         served.map_err(ServeError::Listen)
     });
+    // What is at work is taken up again at the next start.
+    app.jobs.close();
     drop(app);
     // Threads that still wait for a worker end with the process.
     runtime.shutdown_timeout(Duration::from_secs(2));

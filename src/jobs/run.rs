@@ -82,7 +82,8 @@ impl Jobs {
         match ended {
             Ok(state) => Ok(state),
             Err(RunError::Store(error)) => Err(error.into()),
-            Err(RunError::Cancelled) => self.end(job, Event::Cancel, Ending::default()),
+            // Whoever stopped it wrote its end before; and what the end of the server stops has none: the next start takes it up.
+            Err(RunError::Cancelled) => Ok(job.state),
             Err(RunError::Refused(refused)) => self.end(job, Event::Fail, Ending { refusal: Some(refused), ..Ending::default() }),
             Err(RunError::Failed(why)) => {
                 tracing::info!(job = %job.id, why, "a run ended without a result");

@@ -1,6 +1,7 @@
 //! One child process: its socket, its deadline, its end.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -103,6 +104,8 @@ impl Process {
             // polars reads its thread count once, from here; nothing else is in the environment.
             .env("POLARS_MAX_THREADS", threads.to_string())
             .current_dir("/")
+            // A Ctrl-C in the server's terminal is the server's to answer: it ends its workers itself.
+            .process_group(0)
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -57,7 +57,10 @@ pub fn now() -> i64 {
 }
 
 pub fn worker() -> PathBuf {
-    std::env::var_os("FUSEBOX_WORKER").map(PathBuf::from).expect("FUSEBOX_WORKER names the worker's binary; run `cargo xtask test`")
+    let beside = || PathBuf::from(env!("CARGO_BIN_EXE_fusebox")).with_file_name("fusebox-worker");
+    let path = std::env::var_os("FUSEBOX_WORKER").map_or_else(beside, PathBuf::from);
+    assert!(path.exists(), "no worker at {}; remedy: `cargo build --workspace` or `cargo xtask test`", path.display());
+    path
 }
 
 impl Server {
