@@ -186,6 +186,10 @@ fn account(world: &mut World, known: &Known) {
         states.iter().filter(|(_, s)| *s == "done").map(|(id, _)| world.seen(id)["commitment"].as_str().unwrap().to_owned()).collect();
     assert_eq!(commitments.len(), 1, "the same job, whatever interrupted it: {commitments:?}");
 
+    let interrupted = leaves.iter().filter(|(_, body)| body["interrupted"] == true).count();
+    eprintln!("{interrupted} runs interrupted, {} leaves, {} releases", leaves.len(), releases.len());
+    assert!(interrupted > 0, "no kill met a run");
+
     // Nothing that a kill left half done lies about.
     let (size, remembered) = world.checkpoint();
     world.server.stop();

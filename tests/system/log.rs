@@ -95,7 +95,7 @@ fn every_change_of_the_log_is_found() {
     let dir = world.server.data().join("log");
     let log = Copy::of(&dir);
     let key = Verifier::parse(&world.server.log_key).unwrap();
-    // Each start and end of the server may have added to it; what was remembered is its beginning.
+    // The end of the server may have added to it; what was remembered is its beginning.
     let report = verify(&log, &key, Some(&remembered));
     assert!(report.is_sound() && report.remembered == Remembered::Extends { size } && report.leaves >= size, "{report}");
     let notes = world.server.dir.path().join("remembered");

@@ -337,12 +337,6 @@ disposal = "销毁"
     }
 
     #[track_caller]
-    pub fn application(mut self, from: &str, to: &str) -> Self {
-        self.application = changed(&self.application, from, to);
-        self
-    }
-
-    #[track_caller]
     pub fn agreement(mut self, from: &str, to: &str) -> Self {
         self.agreement = changed(&self.agreement, from, to);
         self
