@@ -6,7 +6,9 @@ use serde::Serialize;
 ///
 /// `rule` is one of the closed list in [`RULES`]; text comes from there. `threshold` is a policy setting (public), `subject`
 /// is a name the caller itself gave (a column, an import, a dataset id), never a value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+///
+/// As JSON it is one flat object, the same wherever it is told, stored or logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     rule: &'static Rule,
     threshold: Option<String>,
@@ -14,7 +16,7 @@ pub struct Refused {
 }
 
 /// One rule of the closed list.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Stable identifier, for example `agreement.expired`.
     pub id: &'static str,
@@ -58,6 +60,22 @@ impl Refused {
     /// The caller's own name for what was refused.
     pub fn subject_text(&self) -> Option<&str> {
         self.subject.as_deref()
+    }
+}
+
+impl Serialize for Refused {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let rule = self.rule;
+        let mut object = s.serialize_struct("Refused", 8)?;
+        object.serialize_field("rule", rule.id)?;
+        object.serialize_field("clauses", rule.clauses)?;
+        object.serialize_field("threshold", &self.threshold)?;
+        object.serialize_field("subject", &self.subject)?;
+        for (name, text) in [("en", rule.en), ("zh", rule.zh), ("remedy_en", rule.remedy_en), ("remedy_zh", rule.remedy_zh)] {
+            object.serialize_field(name, text)?;
+        }
+        object.end()
     }
 }
 

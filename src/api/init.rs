@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::error::ApiError;
+use super::server::PUBLISHED_WITHIN;
 use super::settings::Settings;
 use super::state::{self, Opened};
 use crate::clock::Clock;
 use crate::id::{OrgId, PrincipalId};
 use crate::policy::token::{self, Token};
 use crate::store::{MasterKey, Roots, StoreError};
+use crate::tlog::journal::published;
 use crate::tlog::leaf::LeafKind;
 
 /// The master key's file in the state directory.
@@ -60,7 +62,7 @@ pub fn init(
         Some(key) => key,
         None => MasterKey::create_file(roots.state(), MASTER_KEY_FILE)?,
     };
-    let Opened { store, journal, log_key, pepper, .. } = state::open(&roots, Arc::new(key), &settings, &clock)?;
+    let Opened { store, journal, log_key, pepper, log_dir, .. } = state::open(&roots, Arc::new(key), &settings, &clock)?;
     let now = clock.now();
     let token = store.db.write_blocking(move |tx| -> Result<Token, ApiError> {
         let (principal, token) = token::bootstrap(tx, &pepper, first.id, first.org, first.token_lifetime_s, now)?;
@@ -68,5 +70,7 @@ pub fn init(
         let _ = journal.append(tx, LeafKind::Account, &body, &[&principal.org])?;
         Ok(token)
     })?;
+    // What is behind is completed by the first start.
+    let _ = published(&store.db, &log_dir, PUBLISHED_WITHIN);
     Ok(Initialised { token, log_key })
 }

@@ -201,6 +201,13 @@ async fn submit(
     let (accepted, state) = app
         .write(move |app, tx| {
             let now = app.now();
+            let shown = |accepted: Accepted| -> Result<_, ApiError> {
+                let state = jobs::find(tx, &accepted.id)?.map_or(JobState::Queued, |row| row.shown(now));
+                Ok((accepted, state))
+            };
+            if let Some(accepted) = jobs::earlier(tx, &org, key.as_ref(), &jobs::request_digest(&request)?)? {
+                return shown(accepted);
+            }
             let submission = jobs::submission(tx, &org, &request, now)?;
             let thing = Job { providers: submission.providers.clone(), approved: submission.approved, ..thing };
             let permit = if request.synthetic_rows.is_some() {
@@ -211,8 +218,7 @@ async fn submit(
             };
             let open_max = app.jobs.settings().open_per_org_max;
             let accepted: Accepted = jobs::submit(tx, &app.journal, permit, &submission, key.as_ref(), open_max, now)?;
-            let state = jobs::find(tx, &accepted.id)?.map_or(JobState::Queued, |row| row.shown(now));
-            Ok((accepted, state))
+            shown(accepted)
         })
         .await?;
     app.jobs.ring();

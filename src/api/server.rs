@@ -16,11 +16,14 @@ use zeroize::Zeroizing;
 use super::audit;
 use super::error::ApiError;
 use super::state::{App, Parts};
+use crate::tlog::journal;
 
 /// Time for the headers of a call, from the end of the one before.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes that a connection buffers, headers included.
 const CONNECTION_BYTES_MAX: usize = 64 << 10;
+/// Time for the log directory to catch up with the store at an orderly end.
+pub(super) const PUBLISHED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Certificate chain and private key, both PEM, as read from their files.
 pub struct TlsFiles {
@@ -112,6 +115,9 @@ pub fn serve(parts: Parts, files: Option<&TlsFiles>, ready: impl FnOnce(SocketAd
     });
     // What is at work is taken up again at the next start.
     app.jobs.close();
+    if !journal::published(&app.store.db, &app.log_dir, PUBLISHED_WITHIN) {
+        tracing::warn!("the log directory is behind the store; the next start completes it");
+    }
     drop(app);
     // Threads that still wait for a worker end with the process.
     runtime.shutdown_timeout(Duration::from_secs(2));

@@ -43,6 +43,7 @@ pub(super) struct Opened {
     pub journal: Journal,
     pub log_key: String,
     pub pepper: Pepper,
+    pub log_dir: LogDir,
     work: Dir,
 }
 
@@ -54,7 +55,8 @@ pub(super) fn open(roots: &Roots, keys: Arc<dyn KeyService>, settings: &Settings
     journal::attach(&store.db, signer, LogDir::new(roots.log().try_clone()?))?;
     let journal = Journal::new(store.keyring.derive(KeyUse::LeafBody), settings.log_quantum_s, Arc::clone(clock));
     let pepper = Pepper::new(store.keyring.derive(KeyUse::TokenPepper).as_bytes());
-    Ok(Opened { store, journal, log_key, pepper, work: roots.work().try_clone()? })
+    let log_dir = LogDir::new(roots.log().try_clone()?);
+    Ok(Opened { store, journal, log_key, pepper, log_dir, work: roots.work().try_clone()? })
 }
 
 /// What the server is made of.
@@ -81,6 +83,8 @@ pub struct Inner {
     pub journal: Journal,
     /// The log's public key, as `name+hash+base64`.
     pub log_key: String,
+    /// Where the log is published.
+    pub log_dir: LogDir,
     /// Who may do what.
     pub authz: Authz,
     /// Under which tokens are hashed.
@@ -122,7 +126,7 @@ impl App {
     /// What the store says, and policies that are not valid.
     pub fn open(parts: Parts) -> Result<Self, ApiError> {
         let Parts { roots, keys, settings, clock } = parts;
-        let Opened { store, journal, log_key, pepper, work } = open(&roots, keys, &settings, &clock)?;
+        let Opened { store, journal, log_key, pepper, log_dir, work } = open(&roots, keys, &settings, &clock)?;
         let authz = Authz::new().map_err(|e| ApiError::Internal(e.to_string()))?;
         let workers = Workers::new(settings.worker.clone(), settings.threads, settings.workers_waiting);
         let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
@@ -132,6 +136,7 @@ impl App {
             store,
             journal,
             log_key,
+            log_dir,
             authz,
             pepper,
             jobs,

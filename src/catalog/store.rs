@@ -49,7 +49,8 @@ pub fn register(tx: &Tx<'_>, permit: Permit<actions::DatasetRegister>, entry: &C
     let revision = match self::entry(tx, &entry.id)? {
         None => 1,
         Some(before) if before.entry.owner() != entry.owner() => return refuse(&refusal::CONFLICT),
-        Some(before) if before.entry.columns != entry.columns && latest(tx, &entry.id, VersionKind::Data)?.is_some() => {
+        // Levels, classes and frequency may change under imported rows; what the rows were validated against may not.
+        Some(before) if !same_shape(&before.entry, entry) && latest(tx, &entry.id, VersionKind::Data)?.is_some() => {
             return refuse(&refusal::CONFLICT);
         }
         Some(before) => before.revision + 1,
@@ -60,6 +61,14 @@ pub fn register(tx: &Tx<'_>, permit: Permit<actions::DatasetRegister>, entry: &C
         params![entry.id, revision, entry.owner(), entry.to_toml(), by, now],
     )?;
     Ok(revision)
+}
+
+fn same_shape(before: &CatalogueEntry, now: &CatalogueEntry) -> bool {
+    before.columns == now.columns
+        && before.consent_unit == now.consent_unit
+        && before.personal_information == now.personal_information
+        && before.origin == now.origin
+        && before.unique == now.unique
 }
 
 fn entry_row(r: &Row<'_>) -> rusqlite::Result<(u32, String, Timestamp)> {
@@ -151,10 +160,11 @@ pub struct VersionRow {
 /// Makes a version known. Its segments are recorded in the same transaction.
 ///
 /// # Errors
-/// `request.conflict` where the version is there already (two imports at once).
+/// `request.conflict` where the version is there already (two imports at once), or the entry was revised meanwhile.
 pub fn record_version(tx: &Tx<'_>, row: &VersionRow) -> Result<(), PolicyError> {
     let expected = latest(tx, &row.dataset, row.kind)?.map_or(1, |v| v.version + 1);
-    if row.version != expected {
+    let revision = entry(tx, &row.dataset)?.map(|e| e.revision);
+    if row.version != expected || revision != Some(row.entry_revision) {
         return Err(Refused::new(&refusal::CONFLICT).subject(row.dataset.as_str()).into());
     }
     tx.execute(

@@ -10,6 +10,7 @@ use super::service::Jobs;
 use crate::catalog::store::{self as catalogue, VersionKind, VersionRow};
 use crate::id::{DatasetId, OrgId, PrincipalId};
 use crate::refusal::{self, Refused};
+use crate::store::StoreError;
 use crate::store::segments::StagedSegment;
 use crate::tlog::LeafKind;
 use crate::workers::{IngestError, Ingested, KillSwitch};
@@ -133,7 +134,11 @@ impl Jobs {
     fn stage(&self, version: &VersionRow, names: &[String], ingested: &Ingested) -> Result<Vec<StagedSegment>, JobError> {
         let segments = self.store().segments.clone();
         let (these, dataset) = (segments.clone(), version.dataset.clone());
-        let key = self.store().db.write_blocking(move |tx| these.dataset_key(tx, &dataset))?;
+        let key = match self.store().db.write_blocking(move |tx| these.dataset_key(tx, &dataset)) {
+            // Disposed of: a key that was destroyed is never made again.
+            Err(StoreError::KeyDestroyed) => return Err(Refused::new(&refusal::CONFLICT).subject(version.dataset.as_str()).into()),
+            other => other?,
+        };
         let mut staged = Vec::with_capacity(names.len());
         for (name, column) in names.iter().zip(&ingested.columns) {
             let bytes = column.as_slice();

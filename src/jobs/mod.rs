@@ -35,8 +35,8 @@ mod synthetic;
 
 pub use disposal::{Certificate, Disposal, EndCause, Kept};
 pub use import::{ImportOf, ImportReport, RejectedLine};
-pub use prepare::{JobRequest, Submission, judge, submission};
-pub use records::{Accepted, JobRow, SubmitPermit, find, list, reviewed, submit};
+pub use prepare::{JobRequest, Submission, judge, request_digest, submission};
+pub use records::{Accepted, JobRow, SubmitPermit, earlier, find, list, reviewed, submit};
 pub use replay::Replayed;
 pub use run::{coded_columns, derived_column};
 pub use service::{JobSettings, Jobs};

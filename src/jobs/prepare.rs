@@ -91,14 +91,22 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
         synthetic_rows: request.synthetic_rows,
         today: now.date(CHINA_UTC_OFFSET_S),
     };
+    let request_digest = request_digest(request)?;
+    let providers = checked.owners().into_values().filter(|o| o != org).collect();
+    Ok(Submission { spec, providers, approved: module.state == ModuleState::Approved, request_digest })
+}
+
+/// Digest of a request as asked, hexadecimal: what a repeated idempotency key has to agree with.
+///
+/// # Errors
+/// A fault of ours.
+pub fn request_digest(request: &JobRequest) -> Result<String, StoreError> {
     let asked = serde_json::json!({
         "agreement": request.agreement, "plan": request.plan, "module": request.module, "purpose": request.purpose,
         "recipient": request.recipient, "synthetic_rows": request.synthetic_rows,
     });
     let asked = protocol::canonical::to_canonical_json(&asked).map_err(|_| StoreError::Fault)?;
-    let request_digest = crate::gate::hex(ring::digest::digest(&ring::digest::SHA256, &asked).as_ref());
-    let providers = checked.owners().into_values().filter(|o| o != org).collect();
-    Ok(Submission { spec, providers, approved: module.state == ModuleState::Approved, request_digest })
+    Ok(crate::gate::hex(ring::digest::digest(&ring::digest::SHA256, &asked).as_ref()))
 }
 
 fn judge_module(module: &ModuleRow, real: bool) -> Result<(), Refused> {
@@ -193,11 +201,9 @@ pub(super) fn papers(
     now: Timestamp,
 ) -> Result<InForce, JobError> {
     let agreement = spec.agreement.as_ref().ok_or(Refused::new(&refusal::AGREEMENT_MISSING))?;
-    let owners = resolved.members.iter().map(|m| (m.dataset.clone(), m.owner.clone())).collect();
-    let mut columns = Columns::new();
-    for p in &resolved.provenance {
-        columns.entry(p.dataset.clone()).or_default().insert(p.column.clone());
-    }
+    let owners = resolved.owners();
+    // Every column that is read, whether granted, joined on or filtered by: a filter tells of its column too.
+    let columns: Columns = resolved.columns();
     let digest = Digest(unhex(&spec.plan_digest).ok_or(StoreError::Fault)?);
     let facts = Papers {
         operator: &spec.org,
@@ -232,12 +238,20 @@ pub(super) fn jobs_under(connection: &Connection, agreement: &AgreementId, befor
     Ok(connection.prepare_cached(sql)?.query_row(rusqlite::params![agreement, before], |r| r.get(0))?)
 }
 
-/// Judges the papers for a request before it is queued; doors are judged when outputs are there.
+/// Judges papers and policy for a request before it is queued; doors are judged when outputs are there.
 ///
 /// # Errors
-/// As [`papers`].
+/// As [`papers`]; `policy.missing`, `request.busy` beyond the policy's jobs a day.
 pub fn judge(connection: &Connection, submission: &Submission, now: Timestamp) -> Result<InForce, JobError> {
     let prepared = resolve(connection, &submission.spec, 1)?;
+    let owners = submission.providers.iter().chain([&submission.spec.org]).cloned().collect();
+    let policy = crate::policy::release::active(connection, &owners)?;
+    let (day_max, today) = (policy.rules().jobs_per_day_max, now.date(CHINA_UTC_OFFSET_S).start(CHINA_UTC_OFFSET_S));
+    let sql = "SELECT count(*) FROM job WHERE org = ?1 AND synthetic = 0 AND created_at >= ?2";
+    let submitted: u32 = connection.prepare_cached(sql)?.query_row(rusqlite::params![submission.spec.org, today], |r| r.get(0))?;
+    if submitted >= day_max {
+        return Err(Refused::new(&refusal::BUSY).threshold(format!("{day_max} jobs a day")).into());
+    }
     let agreement = submission.spec.agreement.as_ref().ok_or(Refused::new(&refusal::AGREEMENT_MISSING))?;
     let before = jobs_under(connection, agreement, None)?;
     papers(connection, &submission.spec, &prepared.resolved, &BTreeSet::new(), before, now)

@@ -125,6 +125,24 @@ pub enum SubmitPermit {
     Synthetic(Permit<actions::JobSubmitSynthetic>),
 }
 
+/// The job that an operator submitted under this key before. To be asked before papers are judged: whoever did not hear the first
+/// answer is told it, whatever became of the papers since.
+///
+/// # Errors
+/// `request.conflict` where it was another request.
+pub fn earlier(connection: &Connection, org: &OrgId, key: Option<&Name>, request_digest: &str) -> Result<Option<Accepted>, JobError> {
+    let Some(key) = key else { return Ok(None) };
+    let found: Option<(JobId, String)> = connection
+        .prepare_cached("SELECT id, request_digest FROM job WHERE org = ?1 AND idempotency_key = ?2")?
+        .query_row(params![org, key], |r| Ok((r.get(0)?, r.get(1)?)))
+        .optional()?;
+    match found {
+        Some((id, digest)) if digest == request_digest => Ok(Some(Accepted { id, repeated: true })),
+        Some(_) => Err(Refused::new(&refusal::CONFLICT).subject("idempotency-key").into()),
+        None => Ok(None),
+    }
+}
+
 /// Queues a job, with its leaf. A key that repeats answers the earlier job; the same key for another request is a conflict.
 ///
 /// # Errors
@@ -152,18 +170,8 @@ pub fn submit(
         return Err(Refused::new(&refusal::FORBIDDEN).into());
     }
     let request = submission.request_digest.as_str();
-    if let Some(key) = idempotency_key {
-        let found: Option<(JobId, String)> = tx
-            .prepare_cached("SELECT id, request_digest FROM job WHERE org = ?1 AND idempotency_key = ?2")?
-            .query_row(params![who.org, key], |r| Ok((r.get(0)?, r.get(1)?)))
-            .optional()?;
-        if let Some((id, earlier)) = found {
-            return if earlier == request {
-                Ok(Accepted { id, repeated: true })
-            } else {
-                Err(Refused::new(&refusal::CONFLICT).subject("idempotency-key").into())
-            };
-        }
+    if let Some(accepted) = earlier(tx, &who.org, idempotency_key, request)? {
+        return Ok(accepted);
     }
     let open: u32 = tx
         .prepare_cached("SELECT count(*) FROM job WHERE org = ?1 AND state IN ('queued', 'running')")?

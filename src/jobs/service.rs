@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::message::UploadFormat;
 use rusqlite::OptionalExtension;
@@ -71,6 +71,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How often agreements whose term is over are looked for.
 const DISPOSAL_EVERY: Duration = Duration::from_secs(60);
+/// Time that runners get to end when the server does.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// How many versions of compiled code are kept as open memory.
 const CODE_KEPT_MAX: usize = 64;
 
@@ -202,12 +204,17 @@ impl Jobs {
         self.0.changed.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    /// Stops taking jobs; those at work are killed and taken up again at the next start.
+    /// Stops taking jobs; those at work are killed and taken up again at the next start. Waits a moment for their runners, so that
+    /// nothing is written afterwards. Blocks.
     pub fn close(&self) {
         lock(&self.0.wake.0).closed = true;
         self.0.wake.1.notify_all();
         for switch in lock(&self.0.at_work).values() {
             switch.throw();
+        }
+        let until = Instant::now() + CLOSED_WITHIN;
+        while !lock(&self.0.at_work).is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -268,6 +275,9 @@ impl Jobs {
         })?;
         let Some(job) = taken else { return Ok(None) };
         lock(&self.0.at_work).insert(job.id.clone(), switch.clone());
+        if lock(&self.0.wake.0).closed {
+            switch.throw();
+        }
         self.0.changed.send_modify(|n| *n = n.wrapping_add(1));
         // Cancelled between the commit and the line above: then nobody had a switch to throw.
         let id = job.id.clone();

@@ -9,7 +9,7 @@ use super::{
 use cap_std::fs::{Dir, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 
-/// Where a file is written before it takes its name. It is never part of a log: one left by a crash is written over.
+/// Where a file is written before it takes its name. It is never part of a log: one left by a crash is not looked at, and written over.
 const INCOMING: &str = "incoming";
 /// Deepest directory read: `tile/0/` and 7 groups of digits and `.p`.
 const DEPTH_MAX: usize = 16;
@@ -79,6 +79,7 @@ impl Source for LogDir {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         walk(&self.0, "", DEPTH_MAX, &mut found)?;
+        found.retain(|path| path != INCOMING);
         found.sort_unstable();
         Ok(found)
     }
@@ -126,6 +127,12 @@ mod tests {
             (old, remembered) = (size, Some(checkpoint.into_bytes()));
         }
         assert!(log.read("tile/0/007").unwrap().is_none());
+        // What a crash left half written is no part of it, wherever else the name stands it is.
+        std::fs::write(root.join(INCOMING), b"half").unwrap();
+        assert!(verify(&log, signer.verifier(), None).is_sound());
+        std::fs::write(root.join("tile").join(INCOMING), b"half").unwrap();
+        assert_eq!(verify(&log, signer.verifier(), None).fault.unwrap().cause, Cause::Extra);
+        std::fs::remove_file(root.join("tile").join(INCOMING)).unwrap();
         std::fs::rename(root.join("tile/0/000"), root.join("tile/0/moved")).unwrap();
         std::os::unix::fs::symlink("moved", root.join("tile/0/000")).unwrap();
         let fault = verify(&log, signer.verifier(), None).fault.unwrap();

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use protocol::seal::{self, SealKey};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -20,6 +21,7 @@ use super::dir::LogDir;
 use super::leaf::{LEAF_BYTES, Leaf, LeafKind, commit};
 use super::merkle::{Hash, Tree, root_at};
 use super::note::Signer;
+use super::verify::{CHECKPOINT_PATH, Source as _};
 use crate::clock::Clock;
 use crate::id::OrgId;
 use crate::store::{CommitHook, Db, Migration, StoreError, Tx};
@@ -221,6 +223,22 @@ pub fn attach(db: &Db, signer: Signer, dir: LogDir) -> Result<(), StoreError> {
         }
     })?;
     db.install_hook(Box::new(Grower { signer, tree, staged: None, publisher }))
+}
+
+/// Waits until `dir` holds all that is committed, for at most `patience`; whether it does. For an orderly end, so that the directory
+/// alone verifies against every checkpoint that was told. Blocks.
+pub fn published(db: &Db, dir: &LogDir, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        let there = dir.read(CHECKPOINT_PATH).ok().flatten();
+        if db.read_blocking(checkpoint).is_ok_and(|newest| newest.map(|(_, note)| note.into_bytes()) == there) {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Writes what `dir` lacks beyond `from` leaves; the size it holds then.

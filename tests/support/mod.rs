@@ -5,7 +5,7 @@ pub mod independent;
 pub mod scenario;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -95,6 +95,7 @@ pub struct Server {
     pub admin: Client,
     people: Mutex<BTreeMap<String, Client>>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -105,6 +106,11 @@ impl Server {
 
     /// A fresh server with further arguments of `serve`.
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let dir = TempDir::new();
         let (data, token) = (dir.path().join("data"), dir.path().join("token"));
         let (out, err, code) = fusebox(&["init", "--json", "--data", data.to_str().unwrap(), "--token-out", token.to_str().unwrap()]);
@@ -119,6 +125,7 @@ impl Server {
             admin: Client { url: String::new(), token },
             people: Mutex::default(),
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+            environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         };
         server.launch();
         server
@@ -136,13 +143,19 @@ impl Server {
         let mut child = Command::new(binary())
             .args(["serve", "--listen", "127.0.0.1:0", "--data", self.data().to_str().unwrap(), "--worker", worker().to_str().unwrap()])
             .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        // Whatever else it says is kept: `server.out`.
+        let mut kept = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.out")).unwrap();
+        kept.write_all(line.as_bytes()).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut out, &mut kept));
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("the server did not start:\n{}", self.log()));
         self.child = Some(child);
         self.url = ready["url"].as_str().unwrap().to_owned();
@@ -150,6 +163,11 @@ impl Server {
         for client in self.people.lock().unwrap().values_mut() {
             client.url.clone_from(&self.url);
         }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// What the server wrote to its log so far.

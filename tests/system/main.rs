@@ -1,0 +1,23 @@
+//! The whole system from outside: the real server process and its workers, driven through HTTP and the command line. One binary for
+//! all of it, so that it is linked once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    missing_docs,
+    reason = "test code, on the developer's own files"
+)]
+
+mod canary;
+mod crash;
+mod lifecycle;
+mod log;
+mod random;
+mod refusals;
+mod replay;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
