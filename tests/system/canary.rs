@@ -455,7 +455,7 @@ fn planted_values_stand_nowhere_in_clear() {
     let heard = tape.0.into_inner().unwrap();
     let found = search.found(&heard);
     assert!(found.is_empty(), "{found:?} in an answer");
-    assert!(world.server.log().len() > 10_000, "the server's own log was read");
+    assert!(world.server.log().contains("the module trapped"), "the server tells its own log how a run ended");
     eprintln!("{} needles, {} files, {} MB, {} kB of answers", search.needles.len(), search.files, search.bytes >> 20, heard.len() >> 10);
     let _ = std::fs::remove_dir_all(&tmp);
 }
