@@ -100,14 +100,15 @@ pub enum PlanCommand {
     },
 }
 
+const DATASET_COLUMNS: &[&str] =
+    &["id", "entry.title", "owner", "entry.origin", "entry.security_level", "entry.sharing.class", "data.version", "data.rows", "stale"];
+
 /// `dataset …`.
 pub fn dataset(context: &Context, command: DatasetCommand) -> Result<Answer, CliError> {
     let client = context.client()?;
     match command {
         DatasetCommand::Register { file } => Ok(Answer::fields(client.post_toml("/v1/datasets", &context.files.read_text(&file)?)?)),
-        DatasetCommand::List => {
-            Ok(Answer::list(client.get("/v1/datasets")?, &["id", "provider", "origin", "security_level", "version", "stale"]))
-        }
+        DatasetCommand::List => Ok(Answer::list(client.get("/v1/datasets")?, DATASET_COLUMNS)),
         DatasetCommand::Show { id } => Ok(Answer::fields(client.get(&format!("/v1/datasets/{id}"))?)),
         DatasetCommand::Import { id, file, format } => {
             let target = format!("/v1/datasets/{id}/versions");
@@ -152,7 +153,7 @@ pub fn plan(context: &Context, command: PlanCommand) -> Result<Answer, CliError>
     let client = context.client()?;
     match command {
         PlanCommand::Submit { file } => Ok(Answer::fields(client.post_toml("/v1/plans", &context.files.read_text(&file)?)?)),
-        PlanCommand::List => Ok(Answer::list(client.get("/v1/plans")?, &["id", "title", "level", "digest"])),
+        PlanCommand::List => Ok(Answer::list(client.get("/v1/plans")?, &["id", "plan.title", "org", "level", "digest"])),
         PlanCommand::Show { id } => Ok(Answer::fields(client.get(&format!("/v1/plans/{id}"))?)),
     }
 }

@@ -48,21 +48,21 @@ pub enum JobCommand {
 /// What a job is to do.
 #[derive(Debug, Args)]
 pub struct Submit {
-    /// The agreement that it runs under.
-    #[arg(long)]
-    agreement: String,
+    /// The agreement that it runs under; needed on real data.
+    #[arg(long, required_unless_present = "synthetic")]
+    agreement: Option<String>,
     /// The fusion plan.
     #[arg(long)]
     plan: String,
     /// Digest of the module.
     #[arg(long)]
     module: String,
-    /// The purpose.
+    /// The purpose, one of the agreement's; needed on real data.
+    #[arg(long, required_unless_present = "synthetic")]
+    purpose: Option<String>,
+    /// Who is to get what is released, one of the agreement's recipients; without it one's own organisation.
     #[arg(long)]
-    purpose: String,
-    /// Who is to get what is released.
-    #[arg(long)]
-    recipient: String,
+    recipient: Option<String>,
     /// On made-up rows of the catalogue's declared domains.
     #[arg(long)]
     synthetic: bool,

@@ -79,14 +79,33 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
+/// Lines of an object that are shown; more are counted.
+const FIELDS_MAX: usize = 120;
+
 fn fields(value: &Value) -> String {
-    let Value::Object(map) = value else { return plain(value) };
+    let mut lines = Vec::new();
+    flatten("", value, &mut lines);
+    let more = lines.len().saturating_sub(FIELDS_MAX);
     let mut rows = Table::new();
     rows.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    for (name, value) in map {
-        rows.add_row([name.clone(), plain(value)]);
+    for (name, text) in lines.into_iter().take(FIELDS_MAX) {
+        rows.add_row([name, text]);
     }
-    rows.to_string()
+    let shown = rows.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n");
+    if more > 0 { format!("{shown}\n… {more} more with --json") } else { shown }
+}
+
+/// One line a value, named by its path; what is null is left out, lists of plain values stay on one line.
+fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Null => {}
+        Value::Object(map) => map.iter().for_each(|(name, value)| flatten(&below(name), value, lines)),
+        Value::Array(items) if items.iter().any(|item| item.is_object()) => {
+            items.iter().enumerate().for_each(|(i, item)| flatten(&below(&(i + 1).to_string()), item, lines));
+        }
+        other => lines.push((path.to_owned(), plain(other))),
+    }
 }
 
 fn list(value: &Value, columns: &[&str]) -> String {
@@ -94,7 +113,8 @@ fn list(value: &Value, columns: &[&str]) -> String {
     if rows.is_empty() {
         return "nothing".to_owned();
     }
-    let mut shown = table(columns.iter().map(|c| (*c).to_owned()).collect());
+    // The last part of a path names its column.
+    let mut shown = table(columns.iter().map(|c| c.rsplit('.').next().unwrap_or(c).to_owned()).collect());
     for row in rows {
         shown.add_row(columns.iter().map(|c| row.pointer(&format!("/{}", c.replace('.', "/"))).map(plain).unwrap_or_default()));
     }

@@ -126,14 +126,23 @@ pub fn application(context: &Context, command: ApplicationCommand) -> Result<Ans
     }
 }
 
+const AGREEMENT_COLUMNS: &[&str] = &[
+    "id",
+    "terms.agreement.operator",
+    "terms.agreement.plan",
+    "terms.agreement.purposes",
+    "terms.providers",
+    "unsigned",
+    "terms.agreement.term.until",
+    "terminated.at",
+];
+
 /// `agreement …`.
 pub fn agreement(context: &Context, command: AgreementCommand) -> Result<Answer, CliError> {
     let client = context.client()?;
     match command {
         AgreementCommand::Draft { file } => Ok(Answer::fields(client.post_toml("/v1/agreements", &context.files.read_text(&file)?)?)),
-        AgreementCommand::List => {
-            Ok(Answer::list(client.get("/v1/agreements")?, &["id", "operator", "plan", "providers", "state", "until"]))
-        }
+        AgreementCommand::List => Ok(Answer::list(client.get("/v1/agreements")?, AGREEMENT_COLUMNS)),
         AgreementCommand::Show { id } => Ok(Answer::fields(client.get(&format!("/v1/agreements/{id}"))?)),
         AgreementCommand::Countersign { id } => Ok(Answer::fields(client.post(&format!("/v1/agreements/{id}/countersign"), &json!({}))?)),
         AgreementCommand::Terminate { id, reason } => {
