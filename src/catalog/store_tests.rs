@@ -40,11 +40,12 @@ impl Desk {
         self.register_as(entry, entry)
     }
     fn import(&self, dataset: &DatasetId, kind: VersionKind, version: u32) -> Result<(), PolicyError> {
+        let entry_revision = self.db.read_blocking(|c| entry(c, dataset)).unwrap().map_or(0, |e| e.revision);
         let row = VersionRow {
             dataset: dataset.clone(),
             kind,
             version,
-            entry_revision: 1,
+            entry_revision,
             rows: 40 + u64::from(version),
             rejected: 1,
             imported_by: "one".parse().unwrap(),
