@@ -87,13 +87,21 @@ async fn register(
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
     let entry = CatalogueEntry::parse(&text)?;
     let permit = app.permit::<actions::DatasetRegister>(&caller, resource(&entry))?;
-    let registered = app.write(move |app, tx| {
-        let version = store::register(tx, permit, &entry, app.now())?;
-        let about = json!({ "dataset": entry.id, "revision": version, "entry": entry });
-        let _ = app.append(tx, LeafKind::Registration, &caller, ("dataset.registered", about), &[entry.owner(), &entry.provider])?;
-        Ok(Registered { id: entry.id, version })
-    });
-    Ok((StatusCode::CREATED, Json(registered.await?)))
+    let (registered, stopped) = app
+        .write(move |app, tx| {
+            let version = store::register(tx, permit, &entry, app.now())?;
+            let about = json!({ "dataset": entry.id, "revision": version, "entry": entry });
+            let _ = app.append(tx, LeafKind::Registration, &caller, ("dataset.registered", about), &[entry.owner(), &entry.provider])?;
+            // Graded up, or no longer shared: what runs on it stops.
+            let stopped = app.jobs.cancel_unlawful(tx)?;
+            Ok((Registered { id: entry.id, version }, stopped))
+        })
+        .await?;
+    if !stopped.is_empty() {
+        app.jobs.stop(&stopped);
+    }
+    app.jobs.evict(registered.id.as_str());
+    Ok((StatusCode::CREATED, Json(registered)))
 }
 
 /// The catalogue.

@@ -208,6 +208,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_has_one_form_wherever_it_is_told() {
+        let refused = Refused::new(&refusal::TABLE_CELLS).threshold("10 cells").subject("by grade");
+        assert_eq!(serde_json::to_value(&refused).unwrap(), serde_json::to_value(Refusal::from(&refused)).unwrap());
+    }
+
+    #[test]
     fn every_rule_has_a_status_of_the_contract() {
         for rule in refusal::RULES {
             let status = status(rule.id).as_u16();

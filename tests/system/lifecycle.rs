@@ -7,7 +7,7 @@ use fusebox::tlog::LeafKind;
 use serde_json::{Value, json};
 
 use crate::support::{Client, until};
-use crate::world::{Papers, World, children, lives, ticks};
+use crate::world::{POWER, Papers, World, changed, children, lives, ticks};
 
 /// A server that runs two jobs at a time.
 fn two_at_a_time() -> World {
@@ -96,8 +96,21 @@ fn cancelled_revoked_and_terminated_work_stops() {
         assert_eq!(stopped["refusal"]["rule"], "authorisation.revoked", "{stopped}");
     }
     operator.post("/v1/jobs", &job).refused("authorisation.revoked");
+    let again = keyed(&world.job("first", &table));
+    assert_eq!((again.status, again.json()["id"].as_str()), (200, Some(id.as_str())), "what was submitted stays known");
     world.wait(&kept, "running");
     world.authority().post("/v1/authorisations/first/revoke", &json!({ "reason": "again" })).refused("request.conflict");
+
+    // Graded up: what runs on it stops; graded down again, the next may run.
+    let core = changed(POWER, "security_level = \"general\"", "security_level = \"core\"");
+    world.power().post_toml("/v1/datasets", &core).good();
+    let stopped = world.seen(&kept);
+    assert_eq!((&stopped["state"], &stopped["refusal"]["rule"]), (&json!("cancelled"), &json!("dataset.core")), "{stopped}");
+    rest(&world);
+    world.operator().post("/v1/jobs", &world.job("second", &spins)).refused("dataset.core");
+    world.power().post_toml("/v1/datasets", POWER).good();
+    let kept = world.submit(&world.job("second", &spins));
+    world.wait(&kept, "running");
 
     terminated(&mut world, &kept, &table);
 }

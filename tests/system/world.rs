@@ -69,7 +69,7 @@ bytes_max = 60
 nullable = false
 "#;
 
-const POWER: &str = r#"
+pub const POWER: &str = r#"
 id = "power_bills"
 title = "用电"
 provider = "power-company"
