@@ -39,7 +39,7 @@ pub fn open_file(key: &SealKey, context: &[u8], fd: impl AsFd, bytes_max: u64, t
 fn open_shares(opener: &Opener, fd: BorrowedFd<'_>, out: &mut [u8], threads: usize) -> Result<(), SealError> {
     if out.is_empty() {
         // The one chunk of an empty plaintext has no place in `out`, and is authenticated all the same.
-        return open_run(opener, fd, 0, &mut [&mut [][..]].into_iter());
+        return open_run(opener, fd, 0, std::iter::once(&mut [][..]));
     }
     let chunks = usize::try_from(opener.chunks()).map_err(|_| SealError::Length)?;
     let share = chunks.div_ceil(threads.clamp(1, 64));
@@ -48,17 +48,16 @@ fn open_shares(opener: &Opener, fd: BorrowedFd<'_>, out: &mut [u8], threads: usi
         let mine = shares.next();
         let mut others = Vec::with_capacity(threads.min(64));
         for (first, out) in shares {
-            let run =
-                std::thread::Builder::new().spawn_scoped(scope, move || open_run(opener, fd, first, &mut out.chunks_mut(CHUNK_BYTES)));
+            let run = std::thread::Builder::new().spawn_scoped(scope, move || open_run(opener, fd, first, out.chunks_mut(CHUNK_BYTES)));
             others.push(run.map_err(|_| SealError::Thread)?);
         }
-        let own = mine.map_or(Ok(()), |(first, out)| open_run(opener, fd, first, &mut out.chunks_mut(CHUNK_BYTES)));
+        let own = mine.map_or(Ok(()), |(first, out)| open_run(opener, fd, first, out.chunks_mut(CHUNK_BYTES)));
         others.into_iter().map(|run| run.join().unwrap_or(Err(SealError::Thread))).fold(own, Result::and)
     })
 }
 
 /// Opens the chunks from `first` on, one for each of `outs`.
-fn open_run<'a>(opener: &Opener, fd: BorrowedFd<'_>, first: u64, outs: &mut dyn Iterator<Item = &'a mut [u8]>) -> Result<(), SealError> {
+fn open_run<'a>(opener: &Opener, fd: BorrowedFd<'_>, first: u64, outs: impl Iterator<Item = &'a mut [u8]>) -> Result<(), SealError> {
     let mut buffer = Zeroizing::new(vec![0u8; STRIDE_BYTES]);
     for (i, out) in (first..).zip(outs) {
         let span = opener.chunk_span(i).ok_or(SealError::Length)?;
