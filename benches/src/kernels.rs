@@ -4,10 +4,10 @@
 //! compiling, instantiating, making the data. The engine's settings are the product's; native code is this binary's: the release
 //! profile for the machine's base instruction set (128-bit vectors, as wasm has).
 
-use crate::measure::{Outcome, Pairs, Target, rounded, time_ms};
+use crate::measure::{Outcome, Pairs, Target, median, quantile, rounded, time_ms};
 use crate::place;
 use anyhow::{Context, Result, ensure};
-use serde_json::Map;
+use serde_json::{Map, json};
 use std::hint::black_box;
 use wasmtime::{Instance, Module, Store, TypedFunc};
 
@@ -55,11 +55,12 @@ pub fn measure() -> Result<Outcome> {
         )?;
         // Only `exp` may differ, in its last bits.
         ensure!((theirs - ours).abs() <= 1e-9 * ours.abs().max(1.0), "{name}: {theirs} in the guest, {ours} native");
-        each.insert(name.to_owned(), rounded(pairs.ratio()));
+        let ms = [&pairs.ours, &pairs.plain].map(|side| rounded(median(side))).to_vec();
+        each.insert(name.to_owned(), json!({ "ratio": rounded(pairs.ratio()), "median_ms": ms }));
         all.push(pairs);
     }
     let outcome = geometric_mean(&all).context("no kernel was measured")?;
-    Ok(outcome.with("ratios", each))
+    Ok(outcome.with("kernels", each))
 }
 
 /// Kernel by kernel in one number: ratios are multiplied, times added.
@@ -68,8 +69,8 @@ fn geometric_mean(all: &[Pairs]) -> Option<Outcome> {
     let mean = |of: &dyn Fn(&Pairs) -> f64| (all.iter().map(|p| of(p).ln()).sum::<f64>() / count).exp();
     let first = all.first()?;
     let by_turn: Vec<f64> = (0..first.ours.len()).map(|turn| mean(&|p| p.ratios()[turn])).collect();
-    let spread = [crate::measure::quantile(&by_turn, 0.25), crate::measure::quantile(&by_turn, 0.75)];
-    let total = |side: fn(&Pairs) -> &Vec<f64>| all.iter().map(|p| crate::measure::median(side(p))).sum();
+    let spread = [quantile(&by_turn, 0.25), quantile(&by_turn, 0.75)];
+    let total = |side: fn(&Pairs) -> &Vec<f64>| all.iter().map(|p| median(side(p))).sum();
     Some(Outcome {
         ratio: mean(&Pairs::ratio),
         target: Target::AtMost(TARGET),

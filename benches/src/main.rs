@@ -25,8 +25,9 @@ mod plain;
 mod server;
 mod warm_query;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use measure::Outcome;
+use std::process::ExitCode;
 
 /// A measure: its name and what runs it.
 type Measure = (&'static str, fn() -> Result<Outcome>);
@@ -39,10 +40,10 @@ const MEASURES: [Measure; 5] = [
     ("noop_job", noop_job::measure),
 ];
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|a| a == plain::ARGUMENT) {
-        return plain::serve();
+        return if plain::serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let all = arguments.len();
     arguments.retain(|a| a != "--json");
@@ -53,7 +54,8 @@ fn main() -> Result<()> {
         _ => Vec::new(),
     };
     if chosen.is_empty() {
-        bail!("remedy: fusebox-bench [{}] [--json]", MEASURES.map(|(name, _)| name).join(" | "));
+        eprintln!("remedy: fusebox-bench [{}] [--json]", MEASURES.map(|(name, _)| name).join(" | "));
+        return ExitCode::from(2);
     }
     let mut failed = false;
     if !json {
@@ -65,9 +67,10 @@ fn main() -> Result<()> {
             Ok(outcome) => println!("{}", outcome.row(name)),
             Err(error) => {
                 failed = true;
-                eprintln!("{name}: not measured: {error:#}");
+                let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+                eprintln!("{name}: not measured: {}", causes.join(": "));
             }
         }
     }
-    if failed { bail!("not every measure could be taken") } else { Ok(()) }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

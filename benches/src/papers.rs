@@ -42,6 +42,8 @@ fn category(name: &str, labels: u64, linkage: &str) -> String {
     )
 }
 
+const KEY: &str = "linkage = \"opaque\"\n";
+
 /// The large dataset.
 pub fn readings(rows: u64) -> String {
     let meter = r#"[[columns]]
@@ -59,13 +61,13 @@ nullable = false
         data::VALUE_MIN,
         data::VALUE_MAX
     );
-    let columns = [meter, &category("site", data::SITES, ""), &category("region", data::REGIONS, ""), &value].concat();
+    let columns = [meter, &category("site", data::SITES, KEY), &category("region", data::REGIONS, ""), &value].concat();
     format!("id = \"readings\"\ntitle = \"readings\"\ndeclared_rows = {rows}\n{HEAD}{columns}")
 }
 
 /// The small one.
 pub fn sites() -> String {
-    let columns = [category("site", data::SITES, ""), category("class", data::CLASSES, "")].concat();
+    let columns = [category("site", data::SITES, KEY), category("class", data::CLASSES, "")].concat();
     format!("id = \"sites\"\ntitle = \"sites\"\ndeclared_rows = {}\nunique = [\"site\"]\n{HEAD}{columns}", data::SITES)
 }
 

@@ -21,6 +21,8 @@
 //!
 //! Limits: [`SealKey`] is wiped when dropped, ring's expanded copy of a file key is not.
 
+mod file;
+
 use std::io::Write;
 use std::ops::Range;
 
@@ -28,6 +30,8 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+pub use file::open_file;
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 64;

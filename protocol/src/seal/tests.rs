@@ -164,3 +164,28 @@ proptest! {
         prop_assert!(open_all(&key(), b"p", &sealed, 1).is_err());
     }
 }
+
+#[test]
+fn a_file_opens_as_its_bytes_do_and_no_altered_one() {
+    let open = |bytes: &[u8], context: &[u8], max: u64, threads| {
+        let fd = crate::memfd::sealed("t", bytes).unwrap();
+        open_file(&key(), context, &fd, max, threads).map(|b| b.as_slice().to_vec())
+    };
+    for size in edges() {
+        let text = plain(size);
+        let sealed = seal(&key(), b"ctx", &text).unwrap();
+        for threads in [0, 1, 2, 3, 7] {
+            assert_eq!(open(&sealed, b"ctx", size as u64, threads).unwrap(), text, "{size} on {threads}");
+        }
+        assert!(matches!(open(&sealed, b"other", size as u64, 2), Err(SealError::Altered)));
+        assert!(size == 0 || matches!(open(&sealed, b"ctx", size as u64 - 1, 2), Err(SealError::Length)));
+        assert!(open(&sealed[..sealed.len() - 1], b"ctx", size as u64, 2).is_err());
+        assert!(open(&[&sealed[..], &[0]].concat(), b"ctx", size as u64, 2).is_err());
+        for at in [8, 16, 24, 63, 64, sealed.len() / 2, sealed.len() - 1] {
+            let mut altered = sealed.clone();
+            altered[at] ^= 1;
+            assert!(open(&altered, b"ctx", u64::MAX, 2).is_err(), "{size}: byte {at}");
+        }
+    }
+    assert!(matches!(open(&[], b"ctx", 0, 1), Err(SealError::NotSealed)));
+}

@@ -1,16 +1,15 @@
 //! Sealed segments to checked columns in memory. Texts are interned once, identifiers digested once per distinct value, and
 //! then every key is gone.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use polars::prelude::PlHashMap;
 use protocol::column::{AlignedBytes, Column, Physical};
 use protocol::limits::Limits;
-use protocol::memfd::read_exact_at;
 use protocol::message::{EngineFailure, SecretKey, Source, SourceColumn};
 use protocol::plan::{ColumnRef, FusePlan, Transform};
 use protocol::schema::{ColumnSchema, ColumnType, LinkageKey};
-use protocol::seal::{Opener, SealKey, open_into, sealed_bytes};
+use protocol::seal::{SealKey, open_file};
 use ring::hmac;
 
 use super::parallel::parallel;
@@ -180,22 +179,9 @@ impl From<SourceColumn> for SourceKey {
 }
 
 fn open(source: &Source, fd: OwnedFd, threads: usize) -> Result<AlignedBytes, EngineFailure> {
-    let stat = rustix::fs::fstat(&fd).map_err(|_| EngineFailure::Segment)?;
-    let longest = sealed_bytes(Limits::STANDARD.column_bytes_max).ok_or(EngineFailure::Internal)?;
-    let len = u64::try_from(stat.st_size).ok().filter(|l| *l <= longest).ok_or(EngineFailure::Segment)?;
-    // Read, not mapped: a file can be cut short under a mapping.
-    let mut sealed = vec![0u8; usize::try_from(len).map_err(|_| EngineFailure::Segment)?];
-    read_exact_at(fd.as_fd(), &mut sealed, 0).map_err(|_| EngineFailure::Segment)?;
     let key = SealKey::from_bytes(&source.key.0);
-    let opener = Opener::new(&key, source.context.as_bytes(), &sealed).map_err(|_| EngineFailure::Segment)?;
-    let bytes = opener.plaintext_bytes();
-    // The length is not authenticated yet: it must fit the file before memory is reserved for it.
-    if sealed_bytes(bytes) != Some(len) {
-        return Err(EngineFailure::Segment);
-    }
-    let mut out = AlignedBytes::zeroed(usize::try_from(bytes).map_err(|_| EngineFailure::Segment)?);
-    open_into(&key, source.context.as_bytes(), &sealed, out.as_mut_slice(), threads).map_err(|_| EngineFailure::Segment)?;
-    Ok(out)
+    // Read, not mapped: a file can be cut short under a mapping.
+    open_file(&key, source.context.as_bytes(), &fd, Limits::STANDARD.column_bytes_max, threads).map_err(|_| EngineFailure::Segment)
 }
 
 type Interned = Option<(Vec<u32>, Vec<u32>)>;

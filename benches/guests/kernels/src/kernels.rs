@@ -59,14 +59,14 @@ pub fn variance(data: &Data) -> f64 {
 }
 
 fn eight(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+    let (chunks, rest) = values.as_chunks::<8>();
     let mut sums = [0.0f64; 8];
-    let mut chunks = values.chunks_exact(8);
-    for chunk in &mut chunks {
-        for (sum, x) in sums.iter_mut().zip(chunk) {
-            *sum += term(*x);
+    for chunk in chunks {
+        for j in 0..8 {
+            sums[j] += term(chunk[j]);
         }
     }
-    sums.iter().sum::<f64>() + chunks.remainder().iter().map(|x| term(*x)).sum::<f64>()
+    sums.iter().sum::<f64>() + rest.iter().map(|x| term(*x)).sum::<f64>()
 }
 
 /// Rows of each code; told as a checksum.
