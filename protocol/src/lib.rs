@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`limits`] | every bound, in one documented struct |
+//! | [`jail`] | layers of a worker's jail, how one is started and how it ended |
 //! | [`frame`] | length-prefixed frames and descriptors over a Unix socket |
 //! | [`memfd`] | sealed shared memory: made, checked, read |
 //! | [`column`] | one column in Arrow's buffer layout |
@@ -26,6 +27,7 @@
 pub mod canonical;
 pub mod column;
 pub mod frame;
+pub mod jail;
 pub mod limits;
 pub mod linkage;
 pub mod manifest;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::WorkerRole;
+
 /// Bounds that hold between the processes and for uploads. All are upper bounds; none can be switched off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -55,8 +57,18 @@ pub struct Limits {
     pub guest_table_elements_max: u64,
     /// Time of a worker from its request to its last frame.
     pub wall_ms_max: u64,
-    /// Processor time of a worker.
+    /// Processor time of a worker, all threads together.
     pub cpu_seconds_max: u64,
+    /// Processor time of a compilation.
+    pub compile_cpu_seconds_max: u64,
+    /// Private memory of an import.
+    pub ingest_memory_bytes_max: u64,
+    /// Private memory of a compilation.
+    pub compile_memory_bytes_max: u64,
+    /// Private memory of an engine.
+    pub engine_memory_bytes_max: u64,
+    /// Private memory of a guest process on top of the guest's linear memory.
+    pub guest_memory_overhead_bytes_max: u64,
 }
 
 impl Limits {
@@ -88,7 +100,30 @@ impl Limits {
         guest_table_elements_max: 100_000,
         wall_ms_max: 600_000,
         cpu_seconds_max: 1200,
+        compile_cpu_seconds_max: 120,
+        ingest_memory_bytes_max: 2 << 30,
+        compile_memory_bytes_max: 2 << 30,
+        engine_memory_bytes_max: 16 << 30,
+        guest_memory_overhead_bytes_max: 512 << 20,
     };
+
+    /// Private memory of a worker (RLIMIT_DATA).
+    pub const fn memory_bytes_max(&self, role: WorkerRole) -> u64 {
+        match role {
+            WorkerRole::Ingest => self.ingest_memory_bytes_max,
+            WorkerRole::Compile => self.compile_memory_bytes_max,
+            WorkerRole::Engine => self.engine_memory_bytes_max,
+            WorkerRole::Guest => self.guest_memory_bytes_max + self.guest_memory_overhead_bytes_max,
+        }
+    }
+
+    /// Processor time of a worker (RLIMIT_CPU).
+    pub const fn cpu_seconds_max(&self, role: WorkerRole) -> u64 {
+        match role {
+            WorkerRole::Compile => self.compile_cpu_seconds_max,
+            WorkerRole::Ingest | WorkerRole::Engine | WorkerRole::Guest => self.cpu_seconds_max,
+        }
+    }
 }
 
 /// A bound that was met. Checkers see all of it; an author sees it at upload and on synthetic data.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use protocol::jail::{Start, Waived};
+use protocol::limits::Limits;
 use protocol::message::WorkerRole;
 
 use super::process::{KillSwitch, Process, WorkerError};
@@ -18,15 +20,34 @@ pub struct Workers {
 struct Inner {
     binary: PathBuf,
     threads: u16,
+    waived: Waived,
     waiting_max: usize,
     waiting: Mutex<HashMap<WorkerRole, Vec<Process>>>,
+}
+
+impl Inner {
+    fn start(&self, role: WorkerRole) -> Start {
+        let limits = &Limits::STANDARD;
+        Start {
+            role,
+            threads: self.threads.clamp(1, 64),
+            memory_bytes_max: limits.memory_bytes_max(role),
+            cpu_seconds_max: limits.cpu_seconds_max(role),
+            waived: self.waived.clone(),
+        }
+    }
 }
 
 impl Workers {
     /// Workers are processes of `binary`; engines use `threads` threads; `waiting_max` children of each role that a job needs wait
     /// for work (0: each is started when it is needed).
     pub fn new(binary: PathBuf, threads: u16, waiting_max: usize) -> Self {
-        let workers = Self { inner: Arc::new(Inner { binary, threads, waiting_max, waiting: Mutex::default() }) };
+        Self::waiving(binary, threads, waiting_max, Waived::NONE)
+    }
+
+    /// As [`Workers::new`], tolerating that the kernel does not offer the layers in `waived`.
+    pub fn waiving(binary: PathBuf, threads: u16, waiting_max: usize, waived: Waived) -> Self {
+        let workers = Self { inner: Arc::new(Inner { binary, threads, waived, waiting_max, waiting: Mutex::default() }) };
         for role in [WorkerRole::Engine, WorkerRole::Guest] {
             workers.refill(role);
         }
@@ -64,7 +85,7 @@ impl Workers {
             match self.pop(role) {
                 Some(waiting) if waiting.is_alive() => break waiting,
                 Some(_) => {}
-                None => break Process::spawn(&self.inner.binary, role, self.inner.threads)?,
+                None => break Process::spawn(&self.inner.binary, &self.inner.start(role))?,
             }
         };
         process.begin(switch);
@@ -87,7 +108,7 @@ impl Workers {
                 if count >= inner.waiting_max {
                     return;
                 }
-                match Process::spawn(&inner.binary, role, inner.threads) {
+                match Process::spawn(&inner.binary, &inner.start(role)) {
                     Ok(process) => inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(role).or_default().push(process),
                     Err(error) => {
                         tracing::error!(%error, role = role.word(), "a waiting worker could not be started");

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::frame::{Channel, FrameError};
+use protocol::jail::{Ending, Start};
 use protocol::limits::Limits;
 use protocol::memfd::{MemfdError, SealedFd};
-use protocol::message::{EngineFailure, GuestFailure, WorkerRole};
+use protocol::message::{EngineFailure, GuestFailure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -28,6 +29,9 @@ pub enum WorkerError {
     /// A reply that does not belong here (wrong kind, wrong count, wrong shape).
     #[error("a worker answered out of turn: {0}")]
     OutOfTurn(&'static str),
+    /// The worker ended before its work was done.
+    #[error("{0}")]
+    Ended(Ending),
     /// Stopped by a cancellation, a revocation or a freeze.
     #[error("stopped")]
     Cancelled,
@@ -50,6 +54,9 @@ struct Switch {
     thrown: bool,
     children: Vec<Arc<Mutex<Child>>>,
 }
+
+/// Time between the end of a conversation and that of its keeper.
+const ENDS_WITHIN: Duration = Duration::from_millis(500);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -82,8 +89,34 @@ impl KillSwitch {
 }
 
 fn kill(child: &Mutex<Child>) {
-    // A child that is gone already is what was wanted.
-    let _ = lock(child).kill();
+    let mut child = lock(child);
+    // Not reaped yet, so its number is nobody else's. The group is keeper and worker; one that is gone already is what was wanted.
+    if let Ok(None) = child.try_wait()
+        && let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw)
+    {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
+}
+
+/// Starts `binary` as a worker: an empty environment, no descriptor but the socket and `/dev/null`, a process group of its own. What
+/// comes back is its keeper; the worker is the keeper's child, in its jail (`fusebox_worker::jail`).
+///
+/// # Errors
+/// The kernel's refusal to start it. A jail that cannot be entered shows as the end of the conversation.
+pub fn spawn(binary: &std::path::Path, start: &Start) -> std::io::Result<(Child, Channel)> {
+    let (channel, theirs) = Channel::pair()?;
+    let child = Command::new(binary)
+        .args(start.arguments())
+        .env_clear()
+        .current_dir("/")
+        // A Ctrl-C in the server's terminal is the server's to answer: it ends its workers itself.
+        .process_group(0)
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok((child, channel))
 }
 
 /// A child that waits for its one conversation. Killed and reaped when dropped.
@@ -95,22 +128,9 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `binary` in `role` with an empty environment; its only open descriptors are the socket and `/dev/null`.
-    pub(super) fn spawn(binary: &std::path::Path, role: WorkerRole, threads: u16) -> Result<Self, WorkerError> {
-        let (channel, theirs) = Channel::pair().map_err(WorkerError::Spawn)?;
-        let child = Command::new(binary)
-            .arg(role.word())
-            .env_clear()
-            // polars reads its thread count once, from here; nothing else is in the environment.
-            .env("POLARS_MAX_THREADS", threads.to_string())
-            .current_dir("/")
-            // A Ctrl-C in the server's terminal is the server's to answer: it ends its workers itself.
-            .process_group(0)
-            .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(WorkerError::Spawn)?;
+    /// Starts a worker.
+    pub(super) fn spawn(binary: &std::path::Path, start: &Start) -> Result<Self, WorkerError> {
+        let (child, channel) = spawn(binary, start).map_err(WorkerError::Spawn)?;
         Ok(Self { child: Arc::new(Mutex::new(child)), channel, switch: None })
     }
 
@@ -140,7 +160,26 @@ impl Process {
     }
 
     fn explain(&self, e: FrameError) -> WorkerError {
-        if self.switch.as_ref().is_some_and(KillSwitch::is_thrown) { WorkerError::Cancelled } else { WorkerError::Frame(e) }
+        if self.switch.as_ref().is_some_and(KillSwitch::is_thrown) {
+            return WorkerError::Cancelled;
+        }
+        match (&e, self.ending()) {
+            (FrameError::Closed | FrameError::Truncated, Some(ending)) if ending != Ending::Done => WorkerError::Ended(ending),
+            _ => WorkerError::Frame(e),
+        }
+    }
+
+    /// How the worker ended, if it ends in a moment.
+    fn ending(&self) -> Option<Ending> {
+        let until = Instant::now() + ENDS_WITHIN;
+        while Instant::now() < until {
+            match lock(&self.child).try_wait() {
+                Ok(Some(status)) => return Some(Ending::of(status.code())),
+                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+                Err(_) => return None,
+            }
+        }
+        None
     }
 }
 
@@ -149,9 +188,8 @@ impl Drop for Process {
         if let Some(switch) = &self.switch {
             switch.forget(&self.child);
         }
-        let mut child = lock(&self.child);
-        let _ = child.kill();
-        let _ = child.wait();
+        kill(&self.child);
+        let _ = lock(&self.child).wait();
     }
 }
 

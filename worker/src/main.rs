@@ -1,63 +1,72 @@
-//! `fusebox-worker ROLE`: the conversation is on standard input, a Unix socket. Started by `fusebox`, never by hand.
+//! `fusebox-worker ROLE …`: the conversation is on standard input, a Unix socket. Started by `fusebox`, never by hand.
+//!
+//! Besides: `fusebox-worker digest` prints the digest of the engine that modules are compiled for; `fusebox-worker probe ROLE` enters
+//! the jail of a role, tolerating whatever may be waived, and prints what is in force (JSON of [`protocol::jail::Report`]).
 
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use fusebox_worker::{compile, engine, guest, ingest, jail};
+use fusebox_worker::jail::{self, Jailed};
+use fusebox_worker::{compile, engine, guest, ingest};
 use protocol::frame::{Channel, FrameError};
+use protocol::jail::{Ending, Layer, Start, Waived};
+use protocol::message::WorkerRole;
 
-/// Prints the digest of the engine that modules are compiled for.
-fn digest() -> ExitCode {
-    let Ok(engine) = compile::engine() else { return ExitCode::from(3) };
-    let hex: String = compile::engine_digest(&engine).iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("{hex}");
-    ExitCode::SUCCESS
-}
-
-/// Ends the process once the server is gone, whatever it does then: a module that never returns would outlive its server, with the
-/// rows that it was handed. A thread, begun after the jail so that it is in it; the kernel's death signal is no way, for it is sent
-/// at the end of the server's thread that started the worker.
-fn end_with_the_server() -> std::io::Result<()> {
-    use rustix::event::{PollFd, PollFlags, poll};
-    let gone = PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR | PollFlags::NVAL;
-    let watch = move || {
-        let stdin = std::io::stdin();
-        loop {
-            let mut watched = [PollFd::new(&stdin, PollFlags::RDHUP)];
-            match poll(&mut watched, None) {
-                Ok(_) if watched.iter().any(|w| w.revents().intersects(gone)) => std::process::exit(0),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => std::process::exit(1),
-            }
-        }
-    };
-    std::thread::Builder::new().name("end-with-server".into()).stack_size(64 << 10).spawn(watch).map(drop)
-}
+/// A refused allocation ends the worker with a reason of its own.
+#[global_allocator]
+static ALLOCATOR: jail::Capped = jail::Capped;
 
 fn main() -> ExitCode {
     // A panic message can quote data; a worker says nothing but through its channel.
     std::panic::set_hook(Box::new(|_| {}));
-    let role = std::env::args().nth(1);
-    if role.as_deref() == Some("digest") {
-        return digest();
+    ExitCode::from(begin().code())
+}
+
+fn begin() -> Ending {
+    let mut arguments = std::env::args().skip(1).peekable();
+    match arguments.peek().map(String::as_str) {
+        Some("digest") => return digest(),
+        Some("probe") => return arguments.nth(1).and_then(|word| WorkerRole::of(&word)).map_or(Ending::Usage, probe),
+        _ => {}
     }
-    let Ok(jailed) = jail::enter() else { return ExitCode::from(3) };
-    if end_with_the_server().is_err() {
-        return ExitCode::from(3);
-    }
-    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::from(3) };
-    let mut channel = Channel::new(UnixStream::from(socket));
-    let served = match role.as_deref() {
-        Some("ingest") => ingest::serve(&mut channel, &jailed),
-        Some("compile") => compile::serve(&mut channel, &jailed),
-        Some("engine") => engine::serve(&mut channel, &jailed),
-        Some("guest") => guest::serve(&mut channel, &jailed),
-        _ => return ExitCode::from(2),
-    };
-    match served {
+    let Some(start) = Start::parse(arguments) else { return Ending::Usage };
+    let Ok(jailed) = jail::enter(&start) else { return Ending::Jail };
+    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else { return Ending::Jail };
+    match serve(&mut Channel::new(UnixStream::from(socket)), &jailed) {
         // The server hangs up when it has what it wants, or never had work for a worker that waited.
-        Ok(()) | Err(FrameError::Closed) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(1),
+        Ok(()) | Err(FrameError::Closed) => Ending::Done,
+        Err(_) => Ending::Broken,
+    }
+}
+
+fn serve(channel: &mut Channel, jailed: &Jailed) -> Result<(), FrameError> {
+    match jailed.role() {
+        WorkerRole::Ingest => ingest::serve(channel, jailed),
+        WorkerRole::Compile => compile::serve(channel, jailed),
+        WorkerRole::Engine => engine::serve(channel, jailed),
+        WorkerRole::Guest => guest::serve(channel, jailed),
+    }
+}
+
+fn digest() -> Ending {
+    let Ok(engine) = compile::engine() else { return Ending::Fault };
+    let hex: String = compile::engine_digest(&engine).iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("{hex}");
+    Ending::Done
+}
+
+/// The jail's own code on this kernel: no second list of what the kernel offers.
+fn probe(role: WorkerRole) -> Ending {
+    let waivable: Vec<&str> = Layer::ALL.into_iter().filter(|l| l.is_waivable()).map(Layer::word).collect();
+    let Ok(waived) = Waived::parse(&waivable.join(",")) else { return Ending::Fault };
+    let Ok(jailed) = jail::enter(&Start { role, threads: 1, memory_bytes_max: 1 << 30, cpu_seconds_max: 60, waived }) else {
+        return Ending::Jail;
+    };
+    let Ok(report) = serde_json::to_vec(jailed.report()) else { return Ending::Fault };
+    match std::io::stdout().write_all(&report).and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => Ending::Done,
+        Err(_) => Ending::Broken,
     }
 }

@@ -28,6 +28,14 @@ pub enum WorkerRole {
 }
 
 impl WorkerRole {
+    /// All.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Compile, Self::Engine, Self::Guest];
+
+    /// The role of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+
     /// Its word on the command line.
     pub fn word(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ use wasmtime::{Store, Trap};
 
 use self::host::Host;
 use crate::compile::engine;
-use crate::jail::Jailed;
+use crate::jail::{Confined, Jailed};
 
 /// Bytes that one call may make the host allocate for texts and lists of texts.
 const HOSTCALL_BYTES_MAX: usize = 16 << 20;
@@ -31,15 +31,18 @@ const ERROR_BYTES_MAX: usize = 4096;
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
-pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> {
-    converse(channel)
+pub fn serve(channel: &mut Channel, jailed: &Jailed) -> Result<(), FrameError> {
+    converse(channel, |open, derived, rows| jailed.before_guest_code(open, derived, rows))
 }
 
-fn converse(channel: &mut Channel) -> Result<(), FrameError> {
+/// Enters the last stage of the jail, for so many open descriptors, derived columns and rows.
+type Confine<'a> = &'a dyn Fn(usize, usize, u64) -> std::io::Result<Confined>;
+
+fn converse(channel: &mut Channel, confine: impl Fn(usize, usize, u64) -> std::io::Result<Confined>) -> Result<(), FrameError> {
     let (request, fds) = channel.receive::<GuestRequest>()?;
     let synthetic = request.synthetic;
     let mut log = String::new();
-    let replies = run(request, fds, &mut log);
+    let replies = run(request, fds, &mut log, &confine);
     if synthetic && !log.is_empty() {
         channel.send(&GuestReply::Log(log), &[])?;
     }
@@ -66,12 +69,18 @@ fn send_all(channel: &mut Channel, replies: Vec<(GuestReply, Option<OwnedFd>)>) 
 }
 
 /// Runs the module; what it handed back, in order.
-fn run(request: GuestRequest, fds: Vec<OwnedFd>, log: &mut String) -> Result<Vec<(GuestReply, Option<OwnedFd>)>, GuestFailure> {
+fn run(
+    request: GuestRequest,
+    fds: Vec<OwnedFd>,
+    log: &mut String,
+    confine: Confine<'_>,
+) -> Result<Vec<(GuestReply, Option<OwnedFd>)>, GuestFailure> {
     let World::Analysis = request.world;
     let l = &Limits::STANDARD;
     if fds.len() != request.columns.len() + 1 || request.memory_bytes_max > l.guest_memory_bytes_max {
         return Err(GuestFailure::Internal);
     }
+    let (open, derived, rows) = (fds.len(), request.manifest.derived.len(), request.rows);
     let mut fds = fds.into_iter();
     let code = fds.next().ok_or(GuestFailure::Internal)?;
     let columns = fds.map(|fd| SealedFd::verify(fd, l.column_bytes_max)).collect::<Result<Vec<_>, _>>();
@@ -81,7 +90,8 @@ fn run(request: GuestRequest, fds: Vec<OwnedFd>, log: &mut String) -> Result<Vec
     let mut store = Store::new(&engine, Host::new(request, columns));
     store.limiter(|host| &mut host.growth);
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-    let ended = call(&mut store, &component);
+    let confined = confine(open, derived, rows).map_err(|_| GuestFailure::Internal)?;
+    let ended = call(&mut store, &component, &confined);
     let host = store.into_data();
     *log = host.log;
     ended?;
@@ -97,8 +107,8 @@ fn run(request: GuestRequest, fds: Vec<OwnedFd>, log: &mut String) -> Result<Vec
     Ok(replies)
 }
 
-/// Instantiates the component and calls `run`.
-fn call(store: &mut Store<Host>, component: &Component) -> Result<(), GuestFailure> {
+/// Instantiates the component, whose start functions are guest code already, and calls `run`.
+fn call(store: &mut Store<Host>, component: &Component, _confined: &Confined) -> Result<(), GuestFailure> {
     let mut linker = Linker::new(store.engine());
     link::analysis(&mut linker).map_err(|_| GuestFailure::Internal)?;
     let ready = linker.instantiate_pre(component).map_err(|_| GuestFailure::Code)?;
