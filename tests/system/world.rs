@@ -575,10 +575,18 @@ fn stat(pid: u32) -> Option<(char, u32, u64)> {
     Some((fields[0].chars().next()?, fields[1].parse().ok()?, fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?))
 }
 
-/// Children of a process.
+/// Children of a process and theirs: of a server the keepers, each with its worker.
 pub fn children(parent: u32) -> Vec<u32> {
     let all = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
-    all.filter(|pid| stat(*pid).is_some_and(|(_, p, _)| p == parent)).collect()
+    let parents: Vec<(u32, u32)> = all.filter_map(|pid| Some((pid, stat(pid)?.1))).collect();
+    let mut found = Vec::new();
+    let mut next = vec![parent];
+    while let Some(at) = next.pop() {
+        let below = parents.iter().filter(|(_, p)| *p == at).map(|(pid, _)| *pid);
+        next.extend(below.clone());
+        found.extend(below);
+    }
+    found
 }
 
 /// CPU ticks of processes that live.

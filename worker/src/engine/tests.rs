@@ -780,7 +780,9 @@ fn buckets_begin_where_the_calendar_says() {
 fn a_whole_conversation() {
     let case = big_case(5, 300);
     let (mut server, theirs) = Channel::pair().unwrap();
-    let worker = std::thread::spawn(move || super::serve(&mut Channel::new(theirs), &crate::jail::Jailed::for_tests(protocol::message::WorkerRole::Engine)));
+    let worker = std::thread::spawn(move || {
+        super::serve(&mut Channel::new(theirs), &crate::jail::Jailed::for_tests(protocol::message::WorkerRole::Engine))
+    });
     let (sources, fds) = case.sources();
     let keys = (SecretKey([1; 32]), SecretKey([2; 32]));
     let fuse = EngineRequest::Fuse { plan: case.plan.clone(), sources, pseudonym_key: keys.0, namespace_key: keys.1 };
@@ -817,7 +819,9 @@ fn a_whole_conversation() {
 
     // The same view in another engine, which then fails in its own words and hangs up.
     let (mut server, theirs) = Channel::pair().unwrap();
-    let worker = std::thread::spawn(move || super::serve(&mut Channel::new(theirs), &crate::jail::Jailed::for_tests(protocol::message::WorkerRole::Engine)));
+    let worker = std::thread::spawn(move || {
+        super::serve(&mut Channel::new(theirs), &crate::jail::Jailed::for_tests(protocol::message::WorkerRole::Engine))
+    });
     let view = EngineRequest::View { columns, threads: 2, units: report.units };
     server.send(&view, &view_fds.iter().map(AsFd::as_fd).collect::<Vec<_>>()).unwrap();
     assert_eq!(tables_of(&mut server), first);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
 use super::*;
-use crate::jail::Confined;
 use crate::compile::{compile, tests::guest};
+use crate::jail::Confined;
 use protocol::column::{Column, Parts, write_column};
 use protocol::manifest::Manifest;
 use protocol::memfd::{MemfdWriter, sealed};
@@ -82,7 +82,10 @@ fn run_code(code: &[u8], manifest: Manifest, how: Run) -> Vec<(GuestReply, Vec<O
     let code = sealed("code", code).unwrap();
     let (mut server, socket) = Channel::pair().unwrap();
     server.set_deadline(Some(std::time::Instant::now() + std::time::Duration::from_secs(120)));
-    let worker = std::thread::Builder::new().stack_size(8 << 20).spawn(move || converse(&mut Channel::new(socket), |_, _, _| Ok(Confined::for_tests()))).unwrap();
+    let worker = std::thread::Builder::new()
+        .stack_size(8 << 20)
+        .spawn(move || converse(&mut Channel::new(socket), |_, _, _| Ok(Confined::for_tests())))
+        .unwrap();
     let request = GuestRequest {
         world: World::Analysis,
         columns: columns.iter().map(|(c, _)| c.clone()).collect(),
