@@ -31,6 +31,10 @@ pub struct Limits {
     pub upload_bytes_max: u64,
     /// Bytes of one uploaded data file after decompression.
     pub upload_expanded_bytes_max: u64,
+    /// Bytes that the columns of one import take while they are built.
+    pub import_bytes_max: u64,
+    /// Bytes that one row group of a Parquet file takes when it is decoded.
+    pub row_group_bytes_max: u64,
     /// Rejected rows that an import reports one by one; more are counted.
     pub rejected_rows_reported_max: u32,
     /// Columns a module may derive.
@@ -86,6 +90,8 @@ impl Limits {
         code_bytes_max: 256 << 20,
         upload_bytes_max: 4 << 30,
         upload_expanded_bytes_max: 16 << 30,
+        import_bytes_max: 8 << 30,
+        row_group_bytes_max: 4 << 30,
         rejected_rows_reported_max: 1000,
         derived_columns_max: 32,
         tables_max: 16,

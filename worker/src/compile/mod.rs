@@ -11,6 +11,7 @@ mod caps;
 mod engine;
 mod interface;
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::frame::{Channel, FrameError};
@@ -37,25 +38,43 @@ pub struct Compiled {
     pub engine: [u8; 32],
 }
 
-/// Validates and compiles `module`, a core module that carries its interface or a component.
+/// A module that passed all that comes before the compiler.
+#[derive(Debug)]
+pub struct Examined<'m> {
+    /// The module as a component.
+    pub component: Cow<'m, [u8]>,
+    /// What it declares.
+    pub manifest: Manifest,
+    /// Imported functions, sorted.
+    pub imports: Vec<String>,
+}
+
+/// Examines `module`, a core module that carries its interface or a component, without compiling it.
 ///
 /// # Errors
 /// The first thing wrong.
-pub fn compile(module: &[u8], world: World) -> Result<Compiled, ModuleRefusal> {
+pub fn examine(module: &[u8], world: World) -> Result<Examined<'_>, ModuleRefusal> {
     let outline = caps::outline(module)?;
     let interface = interface::Interface::of(world)?;
     interface.check_core(&outline.core_imports)?;
     interface.check_component(&outline.component_imports)?;
-    let encoded = if outline.component { None } else { Some(interface::component_of(module)?) };
-    let component = encoded.as_deref().unwrap_or(module);
+    let component = if outline.component { Cow::Borrowed(module) } else { Cow::Owned(interface::component_of(module)?) };
     // Once more for what the encoder made: its custom section may name other types or string encodings than the module shows.
-    if encoded.is_some() {
-        caps::outline(component)?;
+    if !outline.component {
+        caps::outline(&component)?;
     }
-    let imports = interface.check_types(component)?;
-    let manifest = outline.manifest()?;
+    let imports = interface.check_types(&component)?;
+    Ok(Examined { component, manifest: outline.manifest()?, imports })
+}
+
+/// Examines and compiles `module`.
+///
+/// # Errors
+/// The first thing wrong.
+pub fn compile(module: &[u8], world: World) -> Result<Compiled, ModuleRefusal> {
+    let Examined { component, manifest, imports } = examine(module, world)?;
     let engine = engine().map_err(|_| ModuleRefusal::Compiler)?;
-    let code = engine.precompile_component(component).map_err(|_| ModuleRefusal::Compiler)?;
+    let code = engine.precompile_component(&component).map_err(|_| ModuleRefusal::Compiler)?;
     LimitExceeded::check("code_bytes_max", Limits::STANDARD.code_bytes_max, 0, code.len() as u64)?;
     Ok(Compiled { code, manifest, imports, engine: engine_digest(&engine) })
 }

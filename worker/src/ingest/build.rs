@@ -18,6 +18,10 @@ use super::{Sink, Stop};
 
 /// Rows between two reports of progress.
 const PROGRESS_ROWS: u64 = 1 << 16;
+/// Rows between two looks at the memory that the columns take. A record is bounded, so is what comes in between.
+const MEMORY_ROWS: usize = 1 << 8;
+/// Bytes that the memory of one row's uniqueness takes.
+const SEEN_BYTES: u64 = 40;
 /// Days of the years 0 to 9999.
 const DAYS: std::ops::RangeInclusive<i64> = -719_528..=2_932_896;
 /// How far, relatively, a floating-point number may lie from the decimal it stands for.
@@ -118,6 +122,15 @@ impl Builder {
         }
         self.present.push(!missing);
         Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        let values = match &self.data {
+            Data::Int(values) => values.len() * 8,
+            Data::Code(codes, _) => codes.len() * 4,
+            Data::Text(offsets, bytes) => offsets.len() * 4 + bytes.len(),
+        };
+        (values + self.present.bytes.len()) as u64
     }
 
     fn truncate(&mut self, rows: usize) {
@@ -300,6 +313,10 @@ impl<'a, 's> Table<'a, 's> {
         }
         self.rows += 1;
         LimitExceeded::check("rows_max", self.limits.rows_max, 0, self.rows as u64)?;
+        if self.rows.is_multiple_of(MEMORY_ROWS) {
+            let bytes = self.columns.iter().map(Builder::bytes).sum::<u64>() + self.seen.len() as u64 * SEEN_BYTES;
+            LimitExceeded::check("import_bytes_max", self.limits.import_bytes_max, 0, bytes)?;
+        }
         self.count()
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`upload`] | the bytes: size, gzip, character encoding, length of a record |
 //! | [`csv_file`], [`parquet_file`] | rows of raw values |
+//! | [`thrift`] | Parquet's metadata, its claims held against the bytes that are there |
 //! | [`build`] | raw values against the schema, columns in memory |
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +19,7 @@ use crate::jail::Jailed;
 mod build;
 mod csv_file;
 mod parquet_file;
+mod thrift;
 mod upload;
 
 use build::Table;
@@ -44,7 +46,7 @@ impl From<LimitExceeded> for Stop {
 }
 
 /// Where replies go, a column with its descriptor.
-type Sink<'a> = dyn FnMut(IngestReply, Option<OwnedFd>) -> Result<(), FrameError> + 'a;
+pub type Sink<'a> = dyn FnMut(IngestReply, Option<OwnedFd>) -> Result<(), FrameError> + 'a;
 
 /// Serves one conversation: one request, its columns, the end.
 ///
@@ -68,6 +70,17 @@ fn converse(channel: &mut Channel) -> Result<(), FrameError> {
         Err(Stop::Failed(failure)) => send(IngestReply::Failed(failure), None),
         Err(Stop::Channel(e)) => Err(e),
     }
+}
+
+/// One import without a conversation: for fuzzing.
+///
+/// # Errors
+/// Why the upload is refused; [`IngestFailure::Internal`] too where `sink` fails.
+pub fn ingest(request: &IngestRequest, upload: OwnedFd, limits: &Limits, sink: &mut Sink<'_>) -> Result<(), IngestFailure> {
+    guarded(request, upload, limits, sink).map_err(|stop| match stop {
+        Stop::Failed(failure) => failure,
+        Stop::Channel(_) => IngestFailure::Internal,
+    })
 }
 
 /// As [`import`], but a panic of a parser is a failure like others.

@@ -14,18 +14,32 @@ use polars_parquet::read::{BasicDecompressor, FileMetadata, PageReader, RowGroup
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::message::IngestFailure;
 
-use super::Stop;
 use super::build::{Raw, Table};
 use super::upload::Upload;
+use super::{Stop, thrift};
 
-/// Bytes of a page or a page header.
+/// Bytes of a page or a page header, before and after decompression.
 const PAGE_BYTES_MAX: usize = 1 << 28;
+/// Bytes of the footer: its decoder makes many times as much of it.
+const FOOTER_BYTES_MAX: u64 = 16 << 20;
+/// Elements of the file's schema: each column is one, the root another. Its decoder goes as deep as they claim to nest.
+const SCHEMA_ELEMENTS_MAX: u64 = 1024;
+/// Fields of a page header: bytes after and before decompression, values (data pages of both versions), entries of a dictionary.
+const PAGE_PLAIN: u64 = thrift::path(&[2]);
+const PAGE_SEALED: u64 = thrift::path(&[3]);
+const PAGE_VALUES: u64 = thrift::path(&[5, 1]);
+const PAGE_VALUES_V2: u64 = thrift::path(&[8, 1]);
+const PAGE_DICTIONARY: u64 = thrift::path(&[7, 1]);
+/// Bytes of a text value beside its bytes.
+const TEXT_VALUE_BYTES: u64 = 16;
 
 type Buffer = SharedBytes<u8>;
 
 /// Reads an upload into the table.
 pub(super) fn read(upload: Upload, limits: &Limits, table: &mut Table<'_, '_>) -> Result<(), Stop> {
-    let mut file = Cursor::new(upload.read_all()?);
+    let bytes = upload.read_all()?;
+    check_footer(&bytes)?;
+    let mut file = Cursor::new(bytes);
     let metadata = read_metadata(&mut file).map_err(|_| IngestFailure::Format)?;
     let file = Buffer::from_vec(file.into_inner());
     check_sizes(&metadata, limits, file.len() as u64)?;
@@ -34,6 +48,10 @@ pub(super) fn read(upload: Upload, limits: &Limits, table: &mut Table<'_, '_>) -
     super::places(table.schema(), &names)?;
     let schema = parquet_to_arrow_schema_with_options(fields, &None);
     for group in &metadata.row_groups {
+        if group.num_rows() == 0 {
+            continue;
+        }
+        check_group(&file, group, limits)?;
         let columns = table.schema().iter().map(|c| decode(&file, group, &schema, &c.name)).collect::<Result<Vec<_>, _>>()?;
         if columns.iter().any(|c| c.rows != group.num_rows()) {
             return Err(IngestFailure::Format.into());
@@ -43,6 +61,70 @@ pub(super) fn read(upload: Upload, limits: &Limits, table: &mut Table<'_, '_>) -
         }
     }
     Ok(())
+}
+
+/// Walks the footer before its decoder does.
+fn check_footer(file: &[u8]) -> Result<(), IngestFailure> {
+    let (rest, [a, b, c, d, magic @ ..]) = file.split_last_chunk::<8>().ok_or(IngestFailure::Format)?;
+    let length = u32::from_le_bytes([*a, *b, *c, *d]);
+    if magic != b"PAR1" {
+        return Err(IngestFailure::Format);
+    }
+    LimitExceeded::check("parquet_footer_bytes_max", FOOTER_BYTES_MAX, 0, length.into())?;
+    let start = rest.len().checked_sub(length as usize).ok_or(IngestFailure::Format)?;
+    let mut elements = 0;
+    let walked = thrift::structure(rest.get(start..).unwrap_or(&[]), thrift::FILE, &mut |path, value| {
+        if path == thrift::path(&[2]) {
+            elements = u64::try_from(value).unwrap_or(u64::MAX);
+        }
+    });
+    walked.ok_or(IngestFailure::Format)?;
+    Ok(LimitExceeded::check("parquet_schema_elements_max", SCHEMA_ELEMENTS_MAX, 0, elements)?)
+}
+
+/// Walks the page headers of a row group before anything is reserved for it: what it claims to become must fit the memory.
+fn check_group(file: &Buffer, group: &RowGroupMetadata, limits: &Limits) -> Result<(), IngestFailure> {
+    let rows = group.num_rows() as u64;
+    let mut bytes = rows.saturating_mul(TEXT_VALUE_BYTES).saturating_mul(group.n_columns() as u64);
+    for column in group.parquet_columns() {
+        // Flat columns have a value, or its absence, a row.
+        if u64::try_from(column.num_values()) != Ok(rows) {
+            return Err(IngestFailure::Format);
+        }
+        let range = column.byte_range();
+        let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
+        let chunk = start.zip(end).and_then(|(start, end)| file.get(start..end)).ok_or(IngestFailure::Format)?;
+        bytes = bytes.saturating_add(check_pages(chunk, rows)?);
+    }
+    Ok(LimitExceeded::check("row_group_bytes_max", limits.row_group_bytes_max, 0, bytes)?)
+}
+
+/// The bytes that the pages of a column's chunk claim to become.
+fn check_pages(mut chunk: &[u8], rows: u64) -> Result<u64, IngestFailure> {
+    let (mut values, mut bytes) = (0u64, 0u64);
+    while values < rows {
+        let (mut plain, mut sealed, mut page_values, mut dictionary) = (-1, -1, 0, 0);
+        let length = thrift::structure(chunk, thrift::PAGE, &mut |path, value| match path {
+            PAGE_PLAIN => plain = value,
+            PAGE_SEALED => sealed = value,
+            PAGE_VALUES | PAGE_VALUES_V2 => page_values = value,
+            PAGE_DICTIONARY => dictionary = value,
+            _ => {}
+        });
+        let claims = [plain, sealed, page_values, dictionary].map(|claim| usize::try_from(claim).ok());
+        let (Some(length), [Some(plain), Some(sealed), Some(page_values), Some(dictionary)]) = (length, claims) else {
+            return Err(IngestFailure::Format);
+        };
+        LimitExceeded::check("parquet_page_bytes_max", PAGE_BYTES_MAX as u64, 0, plain.max(sealed) as u64)?;
+        // An entry of a dictionary takes a byte at least.
+        if dictionary > plain || (page_values as u64) > rows - values {
+            return Err(IngestFailure::Format);
+        }
+        values += page_values as u64;
+        bytes = bytes.saturating_add(plain as u64);
+        chunk = length.checked_add(sealed).and_then(|used| chunk.get(used..)).ok_or(IngestFailure::Format)?;
+    }
+    Ok(bytes)
 }
 
 /// Refuses what the metadata itself says is too much. What it hides, the memory limit of the process meets.

@@ -194,6 +194,12 @@ fn encodings_and_gzip_members_give_the_same_columns() {
     // A character cut in half at the very end.
     let cut = [HEADER.as_bytes(), b"2024-01-01,x,1,A,,", &[0x81]].concat();
     assert_eq!(failure(UploadFormat::CsvGb18030, &cut), IngestFailure::Encoding);
+    // Characters that the decoder holds back until the input ends.
+    let whole = [HEADER.as_bytes(), &[0x81; 1 << 17]].concat();
+    assert_eq!(failure(UploadFormat::CsvGb18030, &whole), IngestFailure::Empty);
+    // The other end of it: a file that ends inside a field, without a line's end.
+    let open = [HEADER.as_bytes(), b"2024-01-01,\"", &[0xc9, 0xcf]].concat();
+    assert_eq!(failure(UploadFormat::CsvGb18030, &open), IngestFailure::Empty);
 }
 
 #[test]

@@ -116,17 +116,19 @@ pub(super) struct Gb18030<R> {
     input: Vec<u8>,
     start: usize,
     ended: bool,
+    /// The decoder said its last word: it must not be asked again.
+    finished: bool,
 }
 
 impl<R: Read> Gb18030<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, decoder: GB18030.new_decoder_without_bom_handling(), input: Vec::new(), start: 0, ended: false }
+        Self { inner, decoder: GB18030.new_decoder_without_bom_handling(), input: Vec::new(), start: 0, ended: false, finished: false }
     }
 }
 
 impl<R: Read> Read for Gb18030<R> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        loop {
+        while !self.finished {
             if self.start >= self.input.len() && !self.ended {
                 self.input.resize(STEP_BYTES, 0);
                 let n = self.inner.read(&mut self.input)?;
@@ -137,14 +139,15 @@ impl<R: Read> Read for Gb18030<R> {
             let from = self.input.get(self.start..).unwrap_or(&[]);
             let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(from, buf, self.ended);
             self.start += read;
+            self.finished = self.ended && result == DecoderResult::InputEmpty;
             match result {
                 DecoderResult::Malformed(..) => return Err(failed(IngestFailure::Encoding)),
                 _ if written > 0 => return Ok(written),
                 // A caller whose buffer holds no character.
                 DecoderResult::OutputFull => return Err(failed(IngestFailure::Internal)),
-                DecoderResult::InputEmpty if self.ended => return Ok(0),
                 DecoderResult::InputEmpty => {}
             }
         }
+        Ok(0)
     }
 }
