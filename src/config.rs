@@ -12,6 +12,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use protocol::jail::Waived;
 use serde::Deserialize;
 
 use crate::api::Settings;
@@ -46,6 +47,7 @@ struct Written {
     tls_key: Option<PathBuf>,
     log_name: Option<String>,
     log_quantum_s: Option<u64>,
+    waive_jail_layers: Option<String>,
     threads: Option<u16>,
     workers_waiting: Option<u16>,
     jobs_running_max: Option<u32>,
@@ -94,7 +96,7 @@ impl Config {
 }
 
 /// The elements that the environment may set.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "data_dir",
     "worker",
     "listen",
@@ -102,6 +104,7 @@ const NAMES: [&str; 17] = [
     "tls_key",
     "log_name",
     "log_quantum_s",
+    "waive_jail_layers",
     "threads",
     "workers_waiting",
     "jobs_running_max",
@@ -156,6 +159,8 @@ impl Written {
             upload_bytes_max: within("upload_bytes_max", self.upload_bytes_max, safe.upload_bytes_max, (1, safe.upload_bytes_max))?,
             denials_counted_every: safe.denials_counted_every,
             shutdown_grace: seconds("shutdown_grace_s", self.shutdown_grace_s, safe.shutdown_grace, 600)?,
+            waived: Waived::parse(self.waive_jail_layers.as_deref().unwrap_or(""))
+                .map_err(|e| ConfigError::Range { name: "waive_jail_layers", why: format!("not a list of waivable layers: {e}") })?,
             worker: safe.worker,
         };
         Ok(Config { data_dir: self.data_dir.unwrap_or_else(|| data_dir.to_owned()), tls, settings })
@@ -194,8 +199,17 @@ mod tests {
             let error = parse("", &[(&format!("{PREFIX}{}", name.to_uppercase()), "\u{7f}")]).err();
             assert!(error.is_none_or(|e| !e.to_string().contains("unknown field")), "{name}");
         }
-        for bad in ["lisen = 1", "threads = 0", "threads = 65", "tls_key = \"x\"", "upload_bytes_max = 99999999999999", "listen = 7", "= ="]
-        {
+        for bad in [
+            "lisen = 1",
+            "threads = 0",
+            "threads = 65",
+            "tls_key = \"x\"",
+            "upload_bytes_max = 99999999999999",
+            "listen = 7",
+            "= =",
+            "waive_jail_layers = \"seccomp\"",
+            "waive_jail_layers = \"all\"",
+        ] {
             assert!(parse(bad, &[]).is_err(), "{bad}");
         }
     }

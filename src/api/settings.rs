@@ -5,6 +5,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use protocol::jail::Waived;
+
 use crate::jobs::JobSettings;
 
 /// Settings of the server. Nothing here widens what policies allow.
@@ -16,6 +18,8 @@ pub struct Settings {
     pub log_name: String,
     /// The worker's binary.
     pub worker: PathBuf,
+    /// Layers of the workers' jail that may be missing.
+    pub waived: Waived,
     /// Threads of an engine.
     pub threads: u16,
     /// Workers of each role that wait for work.
@@ -46,6 +50,7 @@ impl Settings {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             log_name: "fusebox.localhost/log".into(),
             worker,
+            waived: Waived::NONE,
             threads,
             workers_waiting: 1,
             jobs: JobSettings::for_cores(u32::from(threads)),

@@ -21,7 +21,7 @@ use crate::refusal::{self, Refused};
 use crate::store::{KeyKind, KeyService, KeyUse, Migration, Roots, Store, StoreError, Tx};
 use crate::tlog::leaf::LeafKind;
 use crate::tlog::{Appended, Journal, LogDir, Signer, journal};
-use crate::workers::Workers;
+use crate::workers::{Jail, Workers};
 
 /// Uploads, compilations and replays at one time: each holds its bytes in memory.
 const UPLOADS_MAX: usize = 4;
@@ -93,6 +93,8 @@ pub struct Inner {
     pub jobs: Jobs,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The jail of the workers, as it was found at the start.
+    pub jail: Jail,
     /// Settings.
     pub settings: Settings,
     /// Scratch space: sealed or unnamed files only.
@@ -119,6 +121,19 @@ fn signer(store: &Store, name: &str) -> Result<Signer, StoreError> {
     Signer::from_seed(name, seed.as_bytes()).map_err(|_| StoreError::Malformed("the log's name or key"))
 }
 
+/// The jail that this machine offers; said in the log. Without it no server starts.
+fn jail(settings: &Settings) -> Result<Jail, ApiError> {
+    let jail = Jail::probe(&settings.worker, &settings.waived).map_err(|e| ApiError::Internal(e.to_string()))?;
+    for role in jail.roles() {
+        let layers: Vec<&str> = role.report.in_force.iter().map(|l| l.word()).collect();
+        tracing::info!(role = role.role, layers = layers.join(" "), system_calls = role.report.system_calls, "jail");
+    }
+    for layer in jail.missing() {
+        tracing::warn!(layer = layer.word(), "a waived layer of the jail is missing");
+    }
+    Ok(jail)
+}
+
 impl App {
     /// Opens the store, attaches the log and starts what waits. Blocks.
     ///
@@ -128,7 +143,8 @@ impl App {
         let Parts { roots, keys, settings, clock } = parts;
         let Opened { store, journal, log_key, pepper, log_dir, work } = open(&roots, keys, &settings, &clock)?;
         let authz = Authz::new().map_err(|e| ApiError::Internal(e.to_string()))?;
-        let workers = Workers::new(settings.worker.clone(), settings.threads, settings.workers_waiting);
+        let jail = jail(&settings)?;
+        let workers = Workers::waiving(settings.worker.clone(), settings.threads, settings.workers_waiting, settings.waived.clone());
         let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
         let (uploads, streams) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Arc::new(Semaphore::new(STREAMS_MAX)));
         let (imports, unauthenticated) = (Mutex::default(), AtomicU64::new(0));
@@ -137,6 +153,7 @@ impl App {
             journal,
             log_key,
             log_dir,
+            jail,
             authz,
             pepper,
             jobs,

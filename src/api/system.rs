@@ -73,6 +73,9 @@ struct Doctor {
     log_size: u64,
     /// Threads of an engine.
     threads: u16,
+    /// The workers' jail by role: `in_force`, `missing` (waived only), `system_calls`; and what is `waived`.
+    #[schema(value_type = Object)]
+    jail: crate::workers::Jail,
     /// Bounds that no policy changes, by name.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     limits: protocol::limits::Limits,
@@ -89,6 +92,7 @@ async fn doctor(State(app): State<App>, Signed(caller): Signed) -> Result<Json<D
         log_key: app.log_key.clone(),
         log_size,
         threads: app.jobs.workers().threads(),
+        jail: app.jail.clone(),
         limits: protocol::limits::Limits::STANDARD,
     }))
 }

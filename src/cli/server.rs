@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use protocol::jail::Waived;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -14,6 +15,7 @@ use crate::api::{self, FirstAccount, InitError, Parts, TlsFiles};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::store::{MasterKey, Roots};
+use crate::workers::Jail;
 
 /// Name of the worker's binary.
 const WORKER: &str = "fusebox-worker";
@@ -163,11 +165,25 @@ fn tracing_to_stderr() {
 /// `doctor`: what the server says of itself, where one answers, and what this machine offers.
 pub fn doctor(context: &Context) -> Result<Answer, CliError> {
     let client = context.client()?;
-    let health = client.get("/health")?;
+    let health = client.get("/health").unwrap_or_else(|e| json!({ "status": "no answer", "why": e.to_string() }));
     // Only system and security administrators see more.
     let detail = client.get("/v1/doctor").unwrap_or(Value::Null);
     let worker = worker_beside()?;
-    let found = context.files.open(&worker).is_ok();
-    let answer = json!({ "server": client.server(), "health": health, "detail": detail, "worker": worker.display().to_string(), "worker_found": found });
-    Ok(Answer { good: health.get("status").and_then(Value::as_str) == Some("ok"), ..Answer::fields(answer) })
+    let worker_found = context.files.open(&worker).is_ok();
+    // What this machine offers a worker, whatever a server was told to do without.
+    let probed = Jail::probe(&worker, &Waived::NONE);
+    let good = probed.is_ok() && health.get("status").and_then(Value::as_str) == Some("ok");
+    let jail = match probed {
+        Ok(jail) => json!({ "complete": true, "roles": jail.roles() }),
+        Err(error) => json!({ "complete": false, "why": error.to_string() }),
+    };
+    let answer = json!({
+        "server": client.server(),
+        "health": health,
+        "detail": detail,
+        "worker": worker.display().to_string(),
+        "worker_found": worker_found,
+        "jail": jail,
+    });
+    Ok(Answer { good, ..Answer::fields(answer) })
 }

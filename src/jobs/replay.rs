@@ -9,7 +9,7 @@ use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
 use crate::store::KeyUse;
 use crate::tlog::LeafKind;
-use crate::workers::{KillSwitch, Workers};
+use crate::workers::KillSwitch;
 
 /// What a replay found.
 #[derive(Debug, Clone, Serialize)]
@@ -35,7 +35,7 @@ impl Jobs {
         let spec = job.spec.clone();
         let prepared = self.store().db.read_blocking(move |c| prepare::resolve(c, &spec, threads))?;
         let key = job.spec.job_key(&self.store().keyring.derive(KeyUse::JobKey))?;
-        let workers = Workers::new(self.binary().to_owned(), threads, 0);
+        let workers = self.workers().apart(threads);
         let produced = self.produce(&job.spec, &prepared, &key, &workers, false, &KillSwitch::default()).map_err(|e| match e {
             RunError::Refused(refused) => JobError::Refused(refused),
             RunError::Store(error) => JobError::Store(error),

@@ -52,7 +52,6 @@ struct Inner {
     clock: Arc<dyn Clock>,
     settings: JobSettings,
     engine_digest: String,
-    binary: std::path::PathBuf,
     code: Mutex<HashMap<ModuleDigest, Arc<OwnedFd>>>,
     at_work: Mutex<HashMap<JobId, KillSwitch>>,
     wake: (Mutex<Bell>, Condvar),
@@ -84,7 +83,6 @@ impl Jobs {
     pub fn start(store: Store, journal: Journal, workers: Workers, clock: Arc<dyn Clock>, settings: JobSettings) -> Result<Self, JobError> {
         let engine_digest = workers.engine_digest().map_err(|e| StoreError::Io(std::io::Error::other(e.to_string())))?;
         let (changed, _) = tokio::sync::watch::channel(0);
-        let binary = workers.binary().to_owned();
         let cache = ViewCache::new(settings.cache_bytes_max);
         let jobs = Self(Arc::new(Inner {
             store,
@@ -94,7 +92,6 @@ impl Jobs {
             clock,
             settings,
             engine_digest,
-            binary,
             code: Mutex::default(),
             at_work: Mutex::default(),
             wake: Default::default(),
@@ -138,9 +135,6 @@ impl Jobs {
     /// The workers that it uses.
     pub fn workers(&self) -> &Workers {
         &self.0.workers
-    }
-    pub(super) fn binary(&self) -> &std::path::Path {
-        &self.0.binary
     }
     pub(super) fn cache(&self) -> &ViewCache {
         &self.0.cache

@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `process` | a child, its deadline, its kill switch |
+//! | `probe` | the layers of the jail that this machine offers |
 //! | `pool` | children that wait, started before they are needed |
 //! | `ingest`, `compile`, `engine`, `guest` | one conversation each |
 //! | `cache` | fused views as sealed memory, held and never mapped |
@@ -17,6 +18,7 @@ mod engine;
 mod guest;
 mod ingest;
 mod pool;
+mod probe;
 mod process;
 
 pub use cache::{CacheKey, ViewCache};
@@ -25,4 +27,5 @@ pub use engine::{EngineSession, FuseInput, View};
 pub use guest::{GuestInput, GuestOutput};
 pub use ingest::{IngestError, Ingested};
 pub use pool::Workers;
-pub use process::{KillSwitch, WorkerError};
+pub use probe::{Jail, ProbeError, RoleJail};
+pub use process::{KillSwitch, WorkerError, spawn};

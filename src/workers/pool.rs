@@ -54,6 +54,11 @@ impl Workers {
         workers
     }
 
+    /// Workers of the same kind with other threads, of which none waits.
+    pub fn apart(&self, threads: u16) -> Self {
+        Self::waiving(self.inner.binary.clone(), threads, 0, self.inner.waived.clone())
+    }
+
     /// The worker binary.
     pub fn binary(&self) -> &std::path::Path {
         &self.inner.binary

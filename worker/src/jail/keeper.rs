@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::Scoped;
 use super::filter::{self, Stage};
 
 /// How often resident memory is looked at.
@@ -65,7 +66,8 @@ fn watch(pid: Pid, start: &Start) -> io::Result<Ending> {
     let statm = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     // What the keeper itself can do from here on: look, kill, end.
     super::drop_capabilities().or_else(|e| if start.waived.tolerates(protocol::jail::Layer::UserNamespace) { Ok(()) } else { Err(e) })?;
-    let _ = super::landlock_nothing();
+    // Without the signal scope: a keeper that may send no signal can neither kill its worker nor take it along when it dies.
+    let _ = super::landlock_nothing(Scoped::SocketsOnly);
     filter::apply(Stage::Keeper)?;
     // SAFETY: standard input is open for as long as this process lives: it is the socket it was started with.
     let socket = unsafe { BorrowedFd::borrow_raw(0) };

@@ -116,7 +116,7 @@ pub fn enter(start: &Start) -> Result<Jailed, NotJailed> {
     non_dumpable().map_err(|e| NotJailed { layer: Layer::NonDumpable, reason: e.into() })?;
     entry.note(Layer::ResourceLimits, resources::limit(start, user))?;
     let mut landlock_abi = 0;
-    entry.note(Layer::Landlock, landlock_nothing().map(|abi| landlock_abi = abi))?;
+    entry.note(Layer::Landlock, landlock_nothing(Scoped::All).map(|abi| landlock_abi = abi))?;
     entry.note(Layer::Seccomp, filter::apply(Stage::of(start.role)))?;
     let Entry { in_force, missing, .. } = entry;
     let system_calls = filter::allowed(filter::last_stage(start.role)).len() as u32;
@@ -176,15 +176,25 @@ fn drop_capabilities() -> io::Result<()> {
     Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
 }
 
+/// What Landlock keeps from reaching outside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scoped {
+    /// Signals and abstract sockets.
+    All,
+    /// Abstract sockets.
+    SocketsOnly,
+}
+
 /// Handles every access that this kernel's Landlock knows and allows none; the version enforced.
-fn landlock_nothing() -> io::Result<u32> {
+fn landlock_nothing(scoped: Scoped) -> io::Result<u32> {
     use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetStatus, Scope};
     // The newest that this crate knows; what the kernel does not know yet is left out by the crate.
     const NEWEST: ABI = ABI::V6;
+    let scopes = if scoped == Scoped::All { Scope::from_all(NEWEST) } else { Scope::AbstractUnixSocket.into() };
     let restricted = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))
         .and_then(|r| r.handle_access(AccessNet::from_all(NEWEST)))
-        .and_then(|r| r.scope(Scope::from_all(NEWEST)))
+        .and_then(|r| r.scope(scopes))
         .and_then(Ruleset::create)
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(io::Error::other)?;
