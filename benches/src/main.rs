@@ -7,6 +7,7 @@
 //! | [`encrypted_scan`] | a sealed segment read, opened, summed | a plain one read and summed |
 //! | [`warm_query`] | a job that asks for a table | the same query in polars, in a plain process |
 //! | [`noop_job`] | a job that asks for one number | a process start and one fdatasync |
+//! | [`other_build`] | the same job | the same job in the build that `FUSEBOX_BASELINE` names |
 //!
 //! Run by `cargo xtask bench`, which tells where modules and binaries are. Absolute times say as much about the machine as
 //! about the product; only ratios are compared with targets.
@@ -19,6 +20,7 @@ mod handover;
 mod kernels;
 mod measure;
 mod noop_job;
+mod other_build;
 mod papers;
 mod place;
 mod plain;
@@ -32,12 +34,13 @@ use std::process::ExitCode;
 /// A measure: its name and what runs it.
 type Measure = (&'static str, fn() -> Result<Outcome>);
 
-const MEASURES: [Measure; 5] = [
+const MEASURES: [Measure; 6] = [
     ("kernels", kernels::measure),
     ("handover", handover::measure),
     ("encrypted_scan", encrypted_scan::measure),
     ("warm_query", warm_query::measure),
     ("noop_job", noop_job::measure),
+    ("other_build", other_build::measure),
 ];
 
 fn main() -> ExitCode {
@@ -49,7 +52,8 @@ fn main() -> ExitCode {
     arguments.retain(|a| a != "--json");
     let json = arguments.len() < all;
     let chosen: Vec<&Measure> = match arguments.as_slice() {
-        [] => MEASURES.iter().collect(),
+        // The last one needs another build: by name only.
+        [] => MEASURES.iter().filter(|(n, _)| *n != "other_build").collect(),
         [name] => MEASURES.iter().filter(|(n, _)| n == name).collect(),
         _ => Vec::new(),
     };

@@ -8,7 +8,9 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use ureq::http::Request;
 use ureq::{Agent, SendBody};
@@ -20,6 +22,9 @@ const ACCOUNTS: [(&str, &str, &str); 4] = [
     ("operator", papers::OPERATOR, "operator"),
     ("checker", "review-office", "output_checker"),
 ];
+
+/// Tells one world's files from another's.
+static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// A running server over fused data with one approved module.
 pub struct World {
@@ -36,14 +41,19 @@ pub struct World {
 impl World {
     /// Starts a server, imports `rows` rows, sets up the papers, and approves the module.
     pub fn start(rows: u64, module: &str) -> Result<Self> {
-        let scratch = Scratch::new(module)?;
+        Self::of(&place::server()?, &place::worker()?, rows, module)
+    }
+
+    /// The same with the binaries of any build.
+    pub fn of(server: &Path, worker: &Path, rows: u64, module: &str) -> Result<Self> {
+        let scratch = Scratch::new(&format!("{module}-{}", WORLDS.fetch_add(1, Ordering::Relaxed)))?;
         let (data, token, config) = (scratch.0.join("data"), scratch.0.join("token"), scratch.0.join("config.toml"));
         std::fs::write(&config, "workers_waiting = 1\n")?;
-        let mut init = Command::new(place::server()?);
+        let mut init = Command::new(server);
         init.arg("init").arg("--data").arg(&data).arg("--token-out").arg(&token).arg("--json").stdout(Stdio::null());
         ensure!(init.status()?.success(), "`fusebox init` failed");
-        let mut serve = Command::new(place::server()?);
-        serve.arg("serve").arg("--data").arg(&data).args(["--listen", "127.0.0.1:0"]).arg("--worker").arg(place::worker()?);
+        let mut serve = Command::new(server);
+        serve.arg("serve").arg("--data").arg(&data).args(["--listen", "127.0.0.1:0"]).arg("--worker").arg(worker);
         serve.arg("--config").arg(&config).env("FUSEBOX_LOG", "warn").stdout(Stdio::piped());
         let mut child = serve.spawn().context("`fusebox serve` did not start")?;
         let mut output = BufReader::new(child.stdout.take().context("no pipe")?);

@@ -2,8 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
+use protocol::jail::Ending;
+use protocol::limits::Limits;
 use protocol::manifest::Manifest;
-use protocol::message::{ModuleRefusal, World};
+use protocol::message::{ModuleRefusal, WorkerRole, World};
 use protocol::seal::{self, SealKey};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -16,7 +18,7 @@ use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
 use crate::store::{KeyUse, Store, StoreError, Tx};
 use crate::tlog::{Journal, LeafKind};
-use crate::workers::{CompileError, Compiled, KillSwitch, Workers};
+use crate::workers::{CompileError, Compiled, KillSwitch, WorkerError, Workers};
 
 /// What the operator signs: this prefix, then the 32 bytes of the digest. So the signature is good for nothing else.
 pub const SIGNATURE_CONTEXT: &[u8] = b"fusebox-module-v1\0";
@@ -181,9 +183,20 @@ impl VerifiedModule {
             // A compiler that dies or hangs on a module counts against the module.
             Err(CompileError::Worker(error)) => {
                 tracing::warn!(%error, module = %self.digest, "the compile worker ended without an answer");
-                Err(Refused::new(&refusal::MODULE_LIMIT).subject("compile").into())
+                Err(unfinished(&error).into())
             }
         }
+    }
+}
+
+/// The bound that a compilation met from outside.
+fn unfinished(error: &WorkerError) -> Refused {
+    let (limits, role) = (&Limits::STANDARD, WorkerRole::Compile);
+    let over = |subject: &str| Refused::new(&refusal::MODULE_LIMIT).subject(subject);
+    match error {
+        WorkerError::Ended(Ending::Memory) => over("compile_memory_bytes_max").threshold(limits.memory_bytes_max(role).to_string()),
+        WorkerError::Ended(Ending::Processor) => over("compile_cpu_seconds_max").threshold(limits.cpu_seconds_max(role).to_string()),
+        _ => over("compile"),
     }
 }
 

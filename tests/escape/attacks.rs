@@ -108,7 +108,8 @@ fn files() -> Vec<Attack> {
     for (name, flags) in [("create", 0o101), ("temporary", 0o20_200_000 | 0o2), ("path only", 0o10_000_000)] {
         all.push(call("files", name, libc_number("openat"), [AT_FDCWD, TEXT, flags, 0o600, 0, 0], "/tmp/x"));
     }
-    for name in ["open", "openat2", "creat", "unlink", "rename", "mkdir", "link", "symlink", "chmod", "chdir", "chroot", "mknod", "truncate"]
+    for name in
+        ["open", "openat2", "creat", "unlink", "rename", "mkdir", "link", "symlink", "chmod", "chdir", "chroot", "mknod", "truncate"]
     {
         all.push(call("files", name, libc_number(name), [TEXT, TEXT, 0, 0, 0, 0], "/"));
     }
@@ -142,7 +143,9 @@ fn network() -> Vec<Attack> {
     // Every family of Linux, stream and datagram; then what needs no socket of one's own.
     let mut all: Vec<Attack> = (0..=45)
         .flat_map(|family| [1u64, 2, 3].map(|kind| (family, kind)))
-        .map(|(family, kind)| call("sockets", &format!("family {family} type {kind}"), libc_number("socket"), [family, kind, 0, 0, 0, 0], ""))
+        .map(|(family, kind)| {
+            call("sockets", &format!("family {family} type {kind}"), libc_number("socket"), [family, kind, 0, 0, 0, 0], "")
+        })
         .collect();
     all.push(call("sockets", "pair of another family", libc_number("socketpair"), [16, 3, 0, 0, 0, 0], ""));
     for name in ["connect", "bind", "listen", "accept4", "io_uring_setup"] {
@@ -153,8 +156,10 @@ fn network() -> Vec<Attack> {
 
 fn namespaces() -> Vec<Attack> {
     let flags = [0x0002_0000u64, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
-    let mut all: Vec<Attack> =
-        flags.iter().map(|flag| call("namespaces", &format!("unshare {flag:#x}"), libc_number("unshare"), [*flag, 0, 0, 0, 0, 0], "")).collect();
+    let mut all: Vec<Attack> = flags
+        .iter()
+        .map(|flag| call("namespaces", &format!("unshare {flag:#x}"), libc_number("unshare"), [*flag, 0, 0, 0, 0, 0], ""))
+        .collect();
     for name in ["setns", "mount", "umount2", "pivot_root", "fsopen", "open_tree", "move_mount"] {
         all.push(call("namespaces", name, libc_number(name), [0; 6], ""));
     }
@@ -163,9 +168,35 @@ fn namespaces() -> Vec<Attack> {
 
 fn kernel() -> Vec<Attack> {
     let names = [
-        "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key", "init_module", "finit_module", "kexec_load", "reboot",
-        "iopl", "ioperm", "modify_ldt", "personality", "quotactl", "swapon", "settimeofday", "sethostname", "syslog", "acct", "capset",
-        "setuid", "setresuid", "landlock_create_ruleset", "memfd_secret", "process_madvise", "pkey_alloc", "kcmp", "lookup_dcookie",
+        "bpf",
+        "perf_event_open",
+        "userfaultfd",
+        "keyctl",
+        "add_key",
+        "request_key",
+        "init_module",
+        "finit_module",
+        "kexec_load",
+        "reboot",
+        "iopl",
+        "ioperm",
+        "modify_ldt",
+        "personality",
+        "quotactl",
+        "swapon",
+        "settimeofday",
+        "sethostname",
+        "syslog",
+        "acct",
+        "capset",
+        "setuid",
+        "setresuid",
+        "landlock_create_ruleset",
+        "memfd_secret",
+        "process_madvise",
+        "pkey_alloc",
+        "kcmp",
+        "lookup_dcookie",
     ];
     let mut all: Vec<Attack> = names.iter().map(|name| call("kernel", name, libc_number(name), [0; 6], "")).collect();
     all.push(attack("kernel", "32-bit entry", every, Attempt::ThirtyTwoBits, Ends(Ending::SystemCall)));
@@ -256,19 +287,94 @@ const AT_FDCWD: u64 = (-100i64).cast_unsigned();
 /// Number of a call on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 fn libc_number(name: &str) -> i64 {
     let table: &[(&str, i64)] = &[
-        ("open", 2), ("shmget", 29), ("shmat", 30), ("socket", 41), ("connect", 42), ("recvmsg", 47), ("bind", 49), ("listen", 50),
-        ("socketpair", 53), ("setsockopt", 54), ("clone", 56), ("fork", 57), ("vfork", 58), ("execve", 59), ("wait4", 61), ("kill", 62),
-        ("semget", 64), ("msgget", 68), ("fcntl", 72), ("truncate", 76), ("chdir", 80), ("rename", 82), ("mkdir", 83), ("creat", 85),
-        ("link", 86), ("unlink", 87), ("symlink", 88), ("chmod", 90), ("ptrace", 101), ("syslog", 103), ("setuid", 105), ("setpgid", 109),
-        ("setsid", 112), ("setresuid", 117), ("capset", 126), ("rt_sigqueueinfo", 129), ("mknod", 133), ("personality", 135),
-        ("modify_ldt", 154), ("pivot_root", 155), ("prctl", 157), ("chroot", 161), ("acct", 163), ("settimeofday", 164), ("mount", 165),
-        ("umount2", 166), ("swapon", 167), ("reboot", 169), ("sethostname", 170), ("iopl", 172), ("ioperm", 173), ("init_module", 175),
-        ("quotactl", 179), ("tkill", 200), ("lookup_dcookie", 212), ("remap_file_pages", 216), ("mq_open", 240), ("kexec_load", 246),
-        ("waitid", 247), ("add_key", 248), ("request_key", 249), ("keyctl", 250), ("openat", 257), ("unshare", 272), ("accept4", 288),
-        ("perf_event_open", 298), ("prlimit64", 302), ("setns", 308), ("process_vm_readv", 310), ("process_vm_writev", 311), ("kcmp", 312),
-        ("finit_module", 313), ("seccomp", 317), ("bpf", 321), ("execveat", 322), ("userfaultfd", 323), ("pkey_alloc", 330),
-        ("io_uring_setup", 425), ("open_tree", 428), ("move_mount", 429), ("fsopen", 430), ("pidfd_open", 434), ("clone3", 435),
-        ("openat2", 437), ("pidfd_getfd", 438), ("process_madvise", 440), ("landlock_create_ruleset", 444), ("memfd_secret", 447),
+        ("open", 2),
+        ("shmget", 29),
+        ("shmat", 30),
+        ("socket", 41),
+        ("connect", 42),
+        ("recvmsg", 47),
+        ("bind", 49),
+        ("listen", 50),
+        ("socketpair", 53),
+        ("setsockopt", 54),
+        ("clone", 56),
+        ("fork", 57),
+        ("vfork", 58),
+        ("execve", 59),
+        ("wait4", 61),
+        ("kill", 62),
+        ("semget", 64),
+        ("msgget", 68),
+        ("fcntl", 72),
+        ("truncate", 76),
+        ("chdir", 80),
+        ("rename", 82),
+        ("mkdir", 83),
+        ("creat", 85),
+        ("link", 86),
+        ("unlink", 87),
+        ("symlink", 88),
+        ("chmod", 90),
+        ("ptrace", 101),
+        ("syslog", 103),
+        ("setuid", 105),
+        ("setpgid", 109),
+        ("setsid", 112),
+        ("setresuid", 117),
+        ("capset", 126),
+        ("rt_sigqueueinfo", 129),
+        ("mknod", 133),
+        ("personality", 135),
+        ("modify_ldt", 154),
+        ("pivot_root", 155),
+        ("prctl", 157),
+        ("chroot", 161),
+        ("acct", 163),
+        ("settimeofday", 164),
+        ("mount", 165),
+        ("umount2", 166),
+        ("swapon", 167),
+        ("reboot", 169),
+        ("sethostname", 170),
+        ("iopl", 172),
+        ("ioperm", 173),
+        ("init_module", 175),
+        ("quotactl", 179),
+        ("tkill", 200),
+        ("lookup_dcookie", 212),
+        ("remap_file_pages", 216),
+        ("mq_open", 240),
+        ("kexec_load", 246),
+        ("waitid", 247),
+        ("add_key", 248),
+        ("request_key", 249),
+        ("keyctl", 250),
+        ("openat", 257),
+        ("unshare", 272),
+        ("accept4", 288),
+        ("perf_event_open", 298),
+        ("prlimit64", 302),
+        ("setns", 308),
+        ("process_vm_readv", 310),
+        ("process_vm_writev", 311),
+        ("kcmp", 312),
+        ("finit_module", 313),
+        ("seccomp", 317),
+        ("bpf", 321),
+        ("execveat", 322),
+        ("userfaultfd", 323),
+        ("pkey_alloc", 330),
+        ("io_uring_setup", 425),
+        ("open_tree", 428),
+        ("move_mount", 429),
+        ("fsopen", 430),
+        ("pidfd_open", 434),
+        ("clone3", 435),
+        ("openat2", 437),
+        ("pidfd_getfd", 438),
+        ("process_madvise", 440),
+        ("landlock_create_ruleset", 444),
+        ("memfd_secret", 447),
     ];
     table.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name} has no number here")).1
 }

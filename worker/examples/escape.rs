@@ -26,11 +26,15 @@ fn main() {
     let mut channel = Channel::new(UnixStream::from(socket));
     // A worker has received its request and what rides on it before hostile bytes are looked at.
     while let Ok((attempts, fds)) = channel.receive::<Vec<Attempt>>() {
-        for attempt in attempts {
-            let outcome = perform(&attempt, &jailed, &fds, &mut channel);
+        for attempt in &attempts {
+            let outcome = perform(attempt, &jailed, &fds, &mut channel);
             if channel.send(&outcome, &[]).is_err() {
                 return;
             }
+        }
+        // The last stage receives nothing more: it waits to be looked at.
+        while attempts.contains(&Attempt::Confine) {
+            std::thread::park();
         }
     }
 }
@@ -124,8 +128,7 @@ fn memfd() -> OwnedFd {
 fn keep_mapping(channel: &mut Channel) -> Outcome {
     let fd = memfd();
     // SAFETY: none; the mapping stays for as long as the process.
-    let at =
-        unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
     if at == libc::MAP_FAILED {
         return last_error();
     }
