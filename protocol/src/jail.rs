@@ -14,7 +14,7 @@ pub enum Layer {
     ClosedDescriptors,
     /// Arguments overwritten, environment empty.
     ScrubbedArguments,
-    /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
+    /// prctl(2) `PR_SET_NO_NEW_PRIVS`; every capability dropped.
     NoNewPrivileges,
     /// prctl(2) `PR_SET_DUMPABLE` 0: no core dump, no tracer, `/proc/PID` closed to others of the same user.
     NonDumpable,
@@ -22,7 +22,7 @@ pub enum Layer {
     ResourceLimits,
     /// seccomp(2): an allow-list per role; any other call ends the process.
     Seccomp,
-    /// user_namespaces(7), every capability dropped.
+    /// user_namespaces(7): one identifier.
     UserNamespace,
     /// pid_namespaces(7): no other process can be named.
     PidNamespace,

@@ -273,12 +273,14 @@ fn not_confined(stage: Stage) -> bool {
 /// What a worker holds.
 fn holdings() -> Vec<Attack> {
     let engine = |s: Stage| s.role == protocol::message::WorkerRole::Engine;
-    let others = |s: Stage| s.role != protocol::message::WorkerRole::Engine;
+    let compile = |s: Stage| s.role == protocol::message::WorkerRole::Compile;
+    let others = |s: Stage| matches!(s.role, protocol::message::WorkerRole::Ingest | protocol::message::WorkerRole::Guest);
     vec![
         // Standard streams, the socket, what was handed over: nothing of the server's.
         attack("descriptors", "all that are open", every, Attempt::Descriptors, Exactly(Outcome::Open(vec![0, 1, 2, 3, 4]))),
         attack("arguments and environment", "read", others, Attempt::Arguments, Exactly(Outcome::Through("|".into()))),
         attack("arguments and environment", "read", engine, Attempt::Arguments, Exactly(Outcome::Through("|POLARS_MAX_THREADS=2".into()))),
+        attack("arguments and environment", "read", compile, Attempt::Arguments, Exactly(Outcome::Through("|RAYON_NUM_THREADS=2".into()))),
     ]
 }
 

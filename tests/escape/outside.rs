@@ -35,8 +35,8 @@ fn not_in_force(pid: u32, role: WorkerRole) -> Vec<&'static str> {
     let shown = [
         (Layer::ClosedDescriptors, descriptors == 4),
         (Layer::ScrubbedArguments, bytes("cmdline").iter().chain(&bytes("environ")).all(|b| *b == 0)),
-        (Layer::NoNewPrivileges, is("NoNewPrivs", "1")),
-        (Layer::UserNamespace, other("user") && is("CapEff", "0000000000000000") && is("CapPrm", "0000000000000000")),
+        (Layer::NoNewPrivileges, is("NoNewPrivs", "1") && is("CapEff", "0000000000000000") && is("CapPrm", "0000000000000000")),
+        (Layer::UserNamespace, other("user")),
         (Layer::PidNamespace, other("pid") && status["NSpid"].ends_with("\t1")),
         // The files of a non-dumpable process belong to root (proc_pid(5)).
         (Layer::NonDumpable, std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{pid}/fd")).unwrap()) == 0),
@@ -150,6 +150,32 @@ fn nothing_of_the_servers_memory_is_in_a_worker() {
     }
     std::fs::remove_file(&place).unwrap();
     assert!(!secret.is_empty());
+}
+
+/// A kernel without a layer, played by a program that reports so: no worker runs, unless the layer is waivable and waived.
+#[test]
+fn a_missing_layer_is_refused_by_name_unless_it_is_waived() {
+    let folder = std::env::temp_dir().join(format!("fusebox-probe-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let lacking = |layer: Layer| {
+        let rest: Vec<&str> = Layer::ALL.into_iter().filter(|l| *l != layer).map(Layer::word).collect();
+        let report = format!(r#"{{"in_force":{rest:?},"missing":[],"system_calls":22,"landlock_abi":7}}"#);
+        let path = folder.join(layer.word());
+        std::fs::write(&path, format!("#!/bin/sh\necho '{report}'\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        path
+    };
+    for layer in Layer::ALL {
+        let kernel = lacking(layer);
+        let refused = Jail::probe(&kernel, &Waived::NONE).unwrap_err().to_string();
+        assert!(refused.contains(layer.word()) && refused.contains("remedy"), "{refused}");
+        assert_eq!(refused.contains("waive_jail_layers"), layer.is_waivable(), "{refused}");
+        match Waived::parse(layer.word()) {
+            Ok(waived) => assert!(Jail::probe(&kernel, &waived).is_ok()),
+            Err(_) => assert!(!layer.is_waivable()),
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// The kinds of a warm start: a worker that waited against one that has to be started. Printed, not judged: timing is noisy.

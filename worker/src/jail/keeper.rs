@@ -65,7 +65,7 @@ fn watch(pid: Pid, start: &Start) -> io::Result<Ending> {
     let path = CString::new(format!("/proc/{}/statm", pid.as_raw_nonzero()))?;
     let statm = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     // What the keeper itself can do from here on: look, kill, end.
-    super::drop_capabilities().or_else(|e| if start.waived.tolerates(protocol::jail::Layer::UserNamespace) { Ok(()) } else { Err(e) })?;
+    super::drop_capabilities()?;
     // Without the signal scope: a keeper that may send no signal can neither kill its worker nor take it along when it dies.
     let _ = super::landlock_nothing(Scoped::SocketsOnly);
     filter::apply(Stage::Keeper)?;

@@ -14,7 +14,7 @@
 //! | 7 | keeper | fork; then Landlock and a filter of its own, and it watches ([`keeper`]) | |
 //! | 8 | worker | die with the keeper | |
 //! | 9 | worker | mount, network, IPC and UTS namespaces; an empty read-only root | `mount_namespace`, … |
-//! | 10 | worker | drop every capability (mounting needed one) | `user_namespace` |
+//! | 10 | worker | drop every capability (mounting needed one) | `no_new_privileges` |
 //! | 11 | worker | resource limits | `resource_limits` |
 //! | 12 | worker | Landlock: nothing allowed | `landlock` |
 //! | 13 | worker | seccomp allow-list of the role ([`filter`]) | `seccomp` |
@@ -109,9 +109,7 @@ pub fn enter(start: &Start) -> Result<Jailed, NotJailed> {
     for (layer, flag) in namespaces::OTHERS {
         entry.note(layer, namespaces::unshare(flag))?;
     }
-    if user {
-        drop_capabilities().map_err(|reason| NotJailed { layer: Layer::UserNamespace, reason })?;
-    }
+    drop_capabilities().map_err(|reason| NotJailed { layer: Layer::NoNewPrivileges, reason })?;
     // A change of credentials may have switched it back.
     non_dumpable().map_err(|e| NotJailed { layer: Layer::NonDumpable, reason: e.into() })?;
     entry.note(Layer::ResourceLimits, resources::limit(start, user))?;

@@ -37,8 +37,9 @@ pub fn limit(start: &Start, alone: bool) -> io::Result<()> {
     set(Resource::Sigpending, 64)?;
     set(Resource::Stack, 8 << 20)?;
     if alone {
-        // The keeper, the worker, its threads. Without a namespace all processes of the same user would count.
-        set(Resource::Nproc, u64::from(start.threads) * 2 + 16)?;
+        // The keeper, the worker, its threads: a pool of the number it was told and the runtime that polars starts. Without a
+        // namespace all processes of the same user would count.
+        set(Resource::Nproc, u64::from(start.threads) * 2 + 64)?;
     }
     Ok(())
 }

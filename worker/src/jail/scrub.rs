@@ -13,11 +13,20 @@ pub fn read_proc(path: &CStr, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(&file, buffer)?)
 }
 
-/// Overwrites the strings of arguments and environment with zeros. An engine keeps one variable, which polars reads: its threads.
+/// The one variable of a role's environment: how many threads its library starts.
+fn threads_variable(role: WorkerRole) -> Option<&'static str> {
+    match role {
+        WorkerRole::Engine => Some("POLARS_MAX_THREADS"),
+        WorkerRole::Compile => Some("RAYON_NUM_THREADS"),
+        WorkerRole::Ingest | WorkerRole::Guest => None,
+    }
+}
+
+/// Overwrites the strings of arguments and environment with zeros; sets the role's one variable.
 pub fn scrub(start: &Start) -> io::Result<()> {
-    if start.role == WorkerRole::Engine {
+    if let Some(name) = threads_variable(start.role) {
         // SAFETY: the process has one thread, so nobody reads the environment meanwhile. The value is copied to the heap.
-        unsafe { std::env::set_var("POLARS_MAX_THREADS", start.threads.to_string()) };
+        unsafe { std::env::set_var(name, start.threads.to_string()) };
     }
     let mut buffer = [0u8; 2048];
     let read = read_proc(c"/proc/self/stat", &mut buffer)?;
