@@ -78,8 +78,10 @@ enum Arguments {
     Without(u8, u32),
     /// Of the bits in the mask exactly these.
     Bits(u8, u32, u32),
+    /// Of the bits in the mask exactly one of these patterns.
+    Pattern(u8, u32, &'static [i32]),
 }
-use Arguments::{Any, Bits, One, Without};
+use Arguments::{Any, Bits, One, Pattern, Without};
 
 struct Row(c::c_long, u8, Arguments);
 
@@ -95,6 +97,12 @@ const NOT_THREAD: u32 = c::CLONE_NEWNS as u32
     | c::CLONE_VFORK as u32
     | c::CLONE_PTRACE as u32;
 const EXEC: u32 = c::PROT_EXEC as u32;
+/// Flags of memfd_create(2) that we do not use: huge pages, executable files.
+const MEMFD_OTHER: u32 = !(c::MFD_CLOEXEC | c::MFD_ALLOW_SEALING);
+/// Commands of futex(2) without priority inheritance, which has had faults that gave the kernel away (CVE-2014-3153).
+const FUTEX_PLAIN: &[i32] =
+    &[c::FUTEX_WAIT, c::FUTEX_WAKE, c::FUTEX_REQUEUE, c::FUTEX_CMP_REQUEUE, c::FUTEX_WAKE_OP, c::FUTEX_WAIT_BITSET, c::FUTEX_WAKE_BITSET];
+const FUTEX_COMMAND: u32 = 0x7f;
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
@@ -113,7 +121,7 @@ const TABLE: &[Row] = &[
     Row(c::SYS_madvise,         W,         Any),
     Row(c::SYS_brk,             W,         Any),
     // Shared memory: made, written, sealed, measured.
-    Row(c::SYS_memfd_create,    W,         Any),
+    Row(c::SYS_memfd_create,    W,         Without(1, MEMFD_OTHER)),
     Row(c::SYS_write,           W,         Any),
     Row(c::SYS_fcntl,           W|K,       One(1, &[c::F_ADD_SEALS, c::F_GET_SEALS, c::F_DUPFD_CLOEXEC, c::F_GETFD])),
     Row(c::SYS_fstat,           W,         Any),
@@ -129,7 +137,7 @@ const TABLE: &[Row] = &[
     Row(c::SYS_rt_sigaction,    B,         Any),
     Row(c::SYS_sigaltstack,     W,         Any),
     // Threads: of engine and compiler only.
-    Row(c::SYS_futex,           W,         Any),
+    Row(c::SYS_futex,           W,         Pattern(1, FUTEX_COMMAND, FUTEX_PLAIN)),
     Row(c::SYS_sched_yield,     W,         Any),
     Row(c::SYS_clone,           T,         Bits(0, THREAD | NOT_THREAD, THREAD)),
     Row(c::SYS_set_robust_list, T,         Any),
@@ -188,6 +196,9 @@ fn rules(arguments: &Arguments) -> Result<Vec<SeccompRule>, seccompiler::Backend
         Any => Ok(Vec::new()),
         One(at, values) => values.iter().map(|v| condition(at, Op::Eq, u64::from(v.cast_unsigned()))).collect(),
         Without(at, bits) => Ok(vec![condition(at, Op::MaskedEq(bits.into()), 0)?]),
+        Pattern(at, mask, patterns) => {
+            patterns.iter().map(|p| condition(at, Op::MaskedEq(mask.into()), u64::from(p.cast_unsigned()))).collect()
+        }
         Bits(at, mask, bits) => Ok(vec![condition(at, Op::MaskedEq(mask.into()), bits.into())?]),
     }
 }
