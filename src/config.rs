@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::jail::Waived;
+use protocol::limits::Limits;
 use serde::Deserialize;
 
 use crate::api::Settings;
+use crate::workers::WorkerSettings;
 
 /// Start of every environment variable: `FUSEBOX_LISTEN` is over `listen`.
 const PREFIX: &str = "FUSEBOX_";
@@ -50,6 +52,8 @@ struct Written {
     waive_jail_layers: Option<String>,
     threads: Option<u16>,
     workers_waiting: Option<u16>,
+    workers_memory_bytes_max: Option<u64>,
+    worker_wall_ms: Option<u64>,
     jobs_running_max: Option<u32>,
     jobs_running_per_org_max: Option<u32>,
     jobs_open_per_org_max: Option<u32>,
@@ -96,7 +100,7 @@ impl Config {
 }
 
 /// The elements that the environment may set.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "data_dir",
     "worker",
     "listen",
@@ -107,6 +111,8 @@ const NAMES: [&str; 18] = [
     "waive_jail_layers",
     "threads",
     "workers_waiting",
+    "workers_memory_bytes_max",
+    "worker_wall_ms",
     "jobs_running_max",
     "jobs_running_per_org_max",
     "jobs_open_per_org_max",
@@ -146,11 +152,16 @@ impl Written {
         jobs.open_per_org_max = within("jobs_open_per_org_max", self.jobs_open_per_org_max, jobs.open_per_org_max, (1, 10_000))?;
         jobs.cache_bytes_max = within("view_cache_bytes_max", self.view_cache_bytes_max, jobs.cache_bytes_max, (0, 1 << 40))?;
         let quantum = within("log_quantum_s", self.log_quantum_s, safe.log_quantum_s.get(), (1, 86_400))?;
+        let wall_ms_max = Limits::STANDARD.wall_ms_max;
+        let wall_ms = within("worker_wall_ms", self.worker_wall_ms, wall_ms_max, (1_000, wall_ms_max))?;
+        let (memory, least) = (self.workers_memory_bytes_max, WorkerSettings::memory_bytes_min());
         let settings = Settings {
             listen: self.listen.unwrap_or(safe.listen),
             log_name: self.log_name.unwrap_or(safe.log_name),
             threads: within("threads", self.threads, safe.threads, (1, 64))?,
             workers_waiting: within("workers_waiting", self.workers_waiting.map(usize::from), safe.workers_waiting, (0, 16))?,
+            workers_memory_bytes_max: within("workers_memory_bytes_max", memory, safe.workers_memory_bytes_max, (least, 1 << 50))?,
+            worker_wall: Duration::from_millis(wall_ms),
             jobs,
             readers: safe.readers,
             log_quantum_s: NonZeroU64::new(quantum).unwrap_or(NonZeroU64::MIN),
@@ -199,6 +210,11 @@ mod tests {
             let error = parse("", &[(&format!("{PREFIX}{}", name.to_uppercase()), "\u{7f}")]).err();
             assert!(error.is_none_or(|e| !e.to_string().contains("unknown field")), "{name}");
         }
+        for bad in ["worker_wall_ms = 999", "worker_wall_ms = 600001", "workers_memory_bytes_max = 1073741824"] {
+            assert!(parse(bad, &[]).is_err(), "{bad}");
+        }
+        let told = parse("worker_wall_ms = 1500\nworkers_memory_bytes_max = 4294967296", &[]).unwrap().settings;
+        assert_eq!((told.worker_wall.as_millis(), told.workers_memory_bytes_max), (1500, 4 << 30));
         for bad in [
             "lisen = 1",
             "threads = 0",

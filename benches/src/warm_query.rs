@@ -11,7 +11,8 @@ use crate::plain::{Answer, Plain};
 use crate::server::World;
 use crate::{data, place};
 use anyhow::{Context, Result, ensure};
-use fusebox::workers::{KillSwitch, View, Workers};
+use fusebox::workers::{KillSwitch, Patience, View, WorkerSettings, Workers};
+use protocol::message::WorkerRole;
 use protocol::table::{Cell, MeasureOp, MeasureRequest, TableOutput, TableRequest};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -68,13 +69,14 @@ fn released(fetched: &Value) -> Result<Answer> {
 
 /// Median milliseconds of the engine alone: a worker that waited maps a view and reduces it.
 fn engine() -> Result<(f64, Answer)> {
-    let workers = Workers::new(place::worker()?, 2, 1);
+    let workers = Workers::new(WorkerSettings::alone(place::worker()?, 2, 1));
     let view: View = data::view(data::ROWS)?;
     let (mut all, mut answered) = (Vec::new(), None);
     for _ in 0..RUNS {
         std::thread::sleep(REST);
         all.push(time_ms(|| {
-            let mut engine = workers.attach(&view, &KillSwitch::default())?;
+            let [share] = workers.reserve([WorkerRole::Engine], Patience::Job, &KillSwitch::default())?;
+            let mut engine = workers.attach(&view, share, &KillSwitch::default())?;
             answered = engine.reduce(vec![request()], Vec::new())?.first().map(answer);
             Ok(())
         })?);

@@ -3,8 +3,9 @@
 //! ```text
 //! header: payload length u32 LE · descriptors u16 LE · zero u16      payload: postcard of one message
 //! ```
-//! Descriptors ride on the header (SCM_RIGHTS). The reader bounds length, descriptors and the number of frames before it
-//! allocates, closes what it did not ask for, and treats every byte as hostile. Wire format: <https://postcard.jamesmunns.com>.
+//! Descriptors ride on the header (SCM_RIGHTS). The reader bounds length, descriptors, number, rate and the bytes of all frames
+//! before it allocates, closes what it did not ask for, and treats every byte as hostile. A peer can neither keep it at work nor make it
+//! wait beyond the deadline, in whatever pieces it sends or takes. Wire format: <https://postcard.jamesmunns.com>.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -12,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -41,12 +43,36 @@ pub enum FrameError {
     /// More frames than one job may send.
     #[error("too many frames")]
     TooMany,
+    /// More bytes than one conversation may have, all frames together.
+    #[error("too many bytes in all frames")]
+    TooManyBytes,
+    /// Frames, or pieces of frames, faster than a worker with something to tell would send them.
+    #[error("frames come too fast")]
+    TooFast,
     /// The payload is no message of this conversation.
     #[error("a frame is not of the documented form")]
     Malformed,
     /// The kernel's refusal.
     #[error("socket: {0}")]
     Io(std::io::Error),
+}
+
+impl FrameError {
+    /// The kind in fixed words: nothing of what was received, nothing of the system.
+    pub fn closed(&self) -> &'static str {
+        match self {
+            Self::Closed => "the worker closed the conversation",
+            Self::Truncated => "the worker closed inside a frame",
+            Self::Timeout => "the worker did not answer in time",
+            Self::TooLarge(_) => "a frame was larger than allowed",
+            Self::Descriptors => "the descriptors were not as announced",
+            Self::TooMany => "too many frames",
+            Self::TooManyBytes => "too many bytes in all frames",
+            Self::TooFast => "frames came too fast",
+            Self::Malformed => "a frame was not of the documented form",
+            Self::Io(_) => "the socket failed",
+        }
+    }
 }
 
 impl From<Errno> for FrameError {
@@ -59,20 +85,58 @@ impl From<Errno> for FrameError {
     }
 }
 
+/// What a peer may still send: a bucket of reads that refills with time, and totals that do not.
+#[derive(Debug)]
+struct Allowance {
+    frames: u64,
+    bytes: u64,
+    reads: u32,
+    filled: Instant,
+}
+
+impl Allowance {
+    fn full(now: Instant) -> Self {
+        let l = &Limits::STANDARD;
+        Self { frames: l.frames_max, bytes: l.frames_bytes_max, reads: l.frame_reads_burst_max, filled: now }
+    }
+
+    fn frame(&mut self) -> Result<(), FrameError> {
+        self.frames = self.frames.checked_sub(1).ok_or(FrameError::TooMany)?;
+        Ok(())
+    }
+
+    fn bytes(&mut self, len: u64) -> Result<(), FrameError> {
+        self.bytes = self.bytes.checked_sub(len).ok_or(FrameError::TooManyBytes)?;
+        Ok(())
+    }
+
+    fn read(&mut self, now: Instant) -> Result<(), FrameError> {
+        let l = &Limits::STANDARD;
+        let per_second = u128::from(l.frame_reads_per_second_max);
+        let earned = now.saturating_duration_since(self.filled).as_micros() * per_second / 1_000_000;
+        // Counted from the last whole read earned: what is short of one is not lost.
+        if let Some(earned) = u32::try_from(earned).ok().filter(|n| *n > 0) {
+            self.reads = self.reads.saturating_add(earned).min(l.frame_reads_burst_max);
+            self.filled += Duration::from_micros(u64::from(earned) * 1_000_000 / u64::from(l.frame_reads_per_second_max));
+        }
+        self.reads = self.reads.checked_sub(1).ok_or(FrameError::TooFast)?;
+        Ok(())
+    }
+}
+
 /// One end of a conversation.
 #[derive(Debug)]
 pub struct Channel {
     socket: UnixStream,
     received: std::collections::VecDeque<OwnedFd>,
-    frames: u64,
-    frames_max: u64,
+    allowance: Allowance,
     deadline: Option<Instant>,
 }
 
 impl Channel {
     /// A conversation over `socket`, bounded by the standard limits.
     pub fn new(socket: UnixStream) -> Self {
-        Self { socket, received: std::collections::VecDeque::new(), frames: 0, frames_max: Limits::STANDARD.frames_max, deadline: None }
+        Self { socket, received: std::collections::VecDeque::new(), allowance: Allowance::full(Instant::now()), deadline: None }
     }
 
     /// A connected pair.
@@ -90,16 +154,33 @@ impl Channel {
         self.deadline = at;
     }
 
-    fn arm(&self) -> Result<(), FrameError> {
-        let left = match self.deadline {
-            None => None,
-            // A zero timeout means "for ever" to the kernel: the deadline has passed instead.
-            Some(at) => {
-                Some(at.checked_duration_since(Instant::now()).filter(|d| *d > Duration::from_micros(1)).ok_or(FrameError::Timeout)?)
+    /// Waits until the socket is ready for `events`, no longer than to the deadline. The socket's own timeouts would begin anew with
+    /// every piece that a peer takes or sends.
+    fn ready(&self, at: Instant, events: PollFlags) -> Result<(), FrameError> {
+        loop {
+            let left = at.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()).ok_or(FrameError::Timeout)?;
+            let left = Timespec::try_from(left).map_err(|_| FrameError::Timeout)?;
+            match poll(&mut [PollFd::new(&self.socket, events)], Some(&left)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(e) => return Err(FrameError::Io(e.into())),
             }
-        };
-        self.socket.set_read_timeout(left).map_err(FrameError::Io)?;
-        self.socket.set_write_timeout(left).map_err(FrameError::Io)
+        }
+    }
+
+    /// Makes `call` once the socket is ready for it: at once where it is, by the deadline where there is one.
+    fn within_deadline<T>(&self, events: PollFlags, mut call: impl FnMut(bool) -> rustix::io::Result<T>) -> Result<T, FrameError> {
+        let Some(at) = self.deadline else { return Ok(retry(|| call(false))?) };
+        loop {
+            // A peer that always has something ready is held to it too.
+            if Instant::now() >= at {
+                return Err(FrameError::Timeout);
+            }
+            match retry(|| call(true)) {
+                Err(Errno::AGAIN) => self.ready(at, events)?,
+                other => return Ok(other?),
+            }
+        }
     }
 
     /// Sends one message with its descriptors (which stay the caller's).
@@ -114,7 +195,6 @@ impl Channel {
             .ok()
             .filter(|c| *c <= Limits::STANDARD.frame_descriptors_max)
             .ok_or(FrameError::Descriptors)?;
-        self.arm()?;
         let mut header = [0u8; 8];
         for (to, from) in header.iter_mut().zip(len.to_le_bytes().into_iter().chain(count.to_le_bytes())) {
             *to = from;
@@ -124,14 +204,20 @@ impl Channel {
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(FrameError::Descriptors);
         }
-        let sent = retry(|| sendmsg(&self.socket, &[IoSlice::new(&header)], &mut ancillary, SendFlags::NOSIGNAL))?;
+        let sent = self.within_deadline(PollFlags::OUT, |now| {
+            let flags = if now { SendFlags::NOSIGNAL | SendFlags::DONTWAIT } else { SendFlags::NOSIGNAL };
+            sendmsg(&self.socket, &[IoSlice::new(&header)], &mut ancillary, flags)
+        })?;
         self.send_all(header.get(sent..).unwrap_or(&[]))?;
         self.send_all(&payload)
     }
 
     fn send_all(&self, mut bytes: &[u8]) -> Result<(), FrameError> {
         while !bytes.is_empty() {
-            let n = retry(|| rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL))?;
+            let n = self.within_deadline(PollFlags::OUT, |now| {
+                let flags = if now { SendFlags::NOSIGNAL | SendFlags::DONTWAIT } else { SendFlags::NOSIGNAL };
+                rustix::net::send(&self.socket, bytes, flags)
+            })?;
             bytes = bytes.get(n..).unwrap_or(&[]);
         }
         Ok(())
@@ -142,10 +228,7 @@ impl Channel {
     /// # Errors
     /// Anything that is not a well-formed frame within the bounds.
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<(T, Vec<OwnedFd>), FrameError> {
-        self.frames += 1;
-        if self.frames > self.frames_max {
-            return Err(FrameError::TooMany);
-        }
+        self.allowance.frame()?;
         let mut header = [0u8; 8];
         self.receive_exact(&mut header, true)?;
         let [a, b, c, d, e, f, zero1, zero2] = header;
@@ -156,6 +239,7 @@ impl Channel {
         if count > Limits::STANDARD.frame_descriptors_max || zero1 != 0 || zero2 != 0 {
             return Err(FrameError::Descriptors);
         }
+        self.allowance.bytes(u64::from(len) + header.len() as u64)?;
         // Some messages carry keys: what was received is wiped once it is read.
         let mut payload = zeroize::Zeroizing::new(vec![0u8; len as usize]);
         self.receive_exact(&mut payload, false)?;
@@ -172,10 +256,13 @@ impl Channel {
     fn receive_exact(&mut self, mut buf: &mut [u8], first: bool) -> Result<(), FrameError> {
         let mut nothing_yet = first;
         while !buf.is_empty() {
-            self.arm()?;
+            self.allowance.read(Instant::now())?;
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(200))];
             let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let got = retry(|| recvmsg(&self.socket, &mut [IoSliceMut::new(buf)], &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
+            let got = self.within_deadline(PollFlags::IN, |now| {
+                let flags = if now { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT } else { RecvFlags::CMSG_CLOEXEC };
+                recvmsg(&self.socket, &mut [IoSliceMut::new(buf)], &mut ancillary, flags)
+            })?;
             for message in ancillary.drain() {
                 if let RecvAncillaryMessage::ScmRights(fds) = message {
                     self.received.extend(fds);
@@ -212,60 +299,4 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Resu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn pair() -> (Channel, Channel) {
-        let (a, b) = Channel::pair().unwrap();
-        let mut b = Channel::new(b);
-        b.set_deadline(Some(Instant::now() + Duration::from_millis(500)));
-        (a, b)
-    }
-
-    #[test]
-    fn messages_and_descriptors_arrive_together() {
-        let (mut a, mut b) = pair();
-        let fd = crate::memfd::sealed("t", b"hello").unwrap();
-        a.send(&"one", &[fd.as_fd(), fd.as_fd()]).unwrap();
-        a.send(&"two", &[]).unwrap();
-        let (m, fds) = b.receive::<String>().unwrap();
-        assert_eq!((m.as_str(), fds.len()), ("one", 2));
-        let (m, fds) = b.receive::<String>().unwrap();
-        assert_eq!((m.as_str(), fds.len()), ("two", 0));
-        assert!(matches!(b.receive::<String>(), Err(FrameError::Timeout)));
-        drop(a);
-        b.set_deadline(None);
-        assert!(matches!(b.receive::<String>(), Err(FrameError::Closed)));
-    }
-
-    #[test]
-    fn hostile_bytes_are_typed_errors() {
-        let raw = |bytes: &[u8]| {
-            let (a, b) = UnixStream::pair().unwrap();
-            let mut b = Channel::new(b);
-            (&a).write_all(bytes).unwrap();
-            drop(a);
-            b.receive::<String>().unwrap_err()
-        };
-        assert!(matches!(raw(&[255; 8]), FrameError::TooLarge(_)));
-        assert!(matches!(raw(&[1, 0, 0, 0, 0, 0, 1, 0]), FrameError::Descriptors));
-        assert!(matches!(raw(&[0, 0, 0, 0, 1, 0, 0, 0]), FrameError::Descriptors));
-        assert!(matches!(raw(&[9, 0, 0, 0, 0, 0, 0, 0, 1]), FrameError::Truncated));
-        assert!(matches!(raw(&[2, 0, 0, 0, 0, 0, 0, 0, 200, 1]), FrameError::Malformed));
-        assert!(matches!(raw(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 1]), FrameError::Malformed));
-        assert!(matches!(raw(&[1, 0]), FrameError::Truncated));
-    }
-
-    #[test]
-    fn more_descriptors_than_announced_are_refused_and_closed() {
-        let (a, b) = UnixStream::pair().unwrap();
-        let fd = crate::memfd::sealed("t", b"x").unwrap();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-        let mut anc = SendAncillaryBuffer::new(&mut space);
-        let fds = [fd.as_fd(); 3];
-        assert!(anc.push(SendAncillaryMessage::ScmRights(&fds)));
-        sendmsg(&a, &[IoSlice::new(&[1, 0, 0, 0, 0, 0, 0, 0, 0])], &mut anc, SendFlags::empty()).unwrap();
-        assert!(matches!(Channel::new(b).receive::<String>(), Err(FrameError::Descriptors)));
-    }
-}
+mod tests;

@@ -11,8 +11,14 @@ pub struct Limits {
     pub frame_bytes_max: u32,
     /// Descriptors that may ride on one frame.
     pub frame_descriptors_max: u16,
-    /// Frames one worker may send in one job.
+    /// Frames one worker may send in one conversation: an import of `rows_max` rows tells its progress 32,768 times.
     pub frames_max: u64,
+    /// Bytes of all frames of one conversation, descriptors aside: the widest table (100,000 cells of 16 measures) has 214 MB.
+    pub frames_bytes_max: u64,
+    /// Reads off the socket that may come at once, at least one a frame: a conversation of `frames_bytes_max` needs 11,000.
+    pub frame_reads_burst_max: u32,
+    /// Reads a second beyond that, for as long as it lasts: an import tells its progress some 100 times a second, in two reads each.
+    pub frame_reads_per_second_max: u32,
     /// Bytes of one column as it crosses in shared memory.
     pub column_bytes_max: u64,
     /// Rows of a dataset version or a fused view.
@@ -59,7 +65,7 @@ pub struct Limits {
     pub guest_stack_bytes_max: u64,
     /// Elements of a guest's tables.
     pub guest_table_elements_max: u64,
-    /// Time of a worker from its request to its last frame.
+    /// Time of one step of a worker, from a request to the end of its answer. Configuration may lower it.
     pub wall_ms_max: u64,
     /// Processor time of a worker, all threads together.
     pub cpu_seconds_max: u64,
@@ -69,7 +75,7 @@ pub struct Limits {
     pub ingest_memory_bytes_max: u64,
     /// Private memory of a compilation.
     pub compile_memory_bytes_max: u64,
-    /// Private memory of an engine.
+    /// Private memory of an engine; lowered where the memory for all workers is small.
     pub engine_memory_bytes_max: u64,
     /// Private memory of a guest process on top of the guest's linear memory.
     pub guest_memory_overhead_bytes_max: u64,
@@ -81,6 +87,9 @@ impl Limits {
         frame_bytes_max: 1 << 20,
         frame_descriptors_max: 200,
         frames_max: 1 << 16,
+        frames_bytes_max: 256 << 20,
+        frame_reads_burst_max: 1 << 14,
+        frame_reads_per_second_max: 512,
         column_bytes_max: 8 << 30,
         rows_max: 1 << 31,
         columns_max: 190,
@@ -120,6 +129,15 @@ impl Limits {
             WorkerRole::Compile => self.compile_memory_bytes_max,
             WorkerRole::Engine => self.engine_memory_bytes_max,
             WorkerRole::Guest => self.guest_memory_bytes_max + self.guest_memory_overhead_bytes_max,
+        }
+    }
+
+    /// How many steps' time a conversation in `role` may take in all, however often a step restarts the clock. An engine fuses,
+    /// waits for the guest and reduces; an import is one step for as long as it tells progress.
+    pub const fn wall_steps_max(role: WorkerRole) -> u32 {
+        match role {
+            WorkerRole::Ingest | WorkerRole::Engine => 3,
+            WorkerRole::Compile | WorkerRole::Guest => 1,
         }
     }
 

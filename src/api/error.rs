@@ -82,7 +82,7 @@ fn status(rule: &str) -> StatusCode {
         "request.not_found" => StatusCode::NOT_FOUND,
         "request.conflict" => StatusCode::CONFLICT,
         "request.too_large" => StatusCode::PAYLOAD_TOO_LARGE,
-        "request.busy" => StatusCode::TOO_MANY_REQUESTS,
+        "request.busy" | "request.overloaded" => StatusCode::TOO_MANY_REQUESTS,
         "module.unreviewed" | "module.denied" | "dataset.sharing_none" | "dataset.core" | "dataset.public_by_operator" => {
             StatusCode::FORBIDDEN
         }
@@ -231,6 +231,7 @@ mod tests {
             ("module.import", 422),
             ("request.malformed", 422),
             ("request.busy", 429),
+            ("request.overloaded", 429),
         ] {
             assert!(refusal::RULES.iter().any(|r| r.id == rule), "{rule}");
             assert_eq!(status(rule).as_u16(), wanted, "{rule}");

@@ -3,20 +3,35 @@
 use utoipa::PartialSchema;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, path::Operation,
+    ComponentsBuilder, ContentBuilder, HeaderBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder,
+    path::Operation,
 };
 
 use super::error::{ErrorBody, Refusal};
 
 const SCHEME: &str = "token";
 
+/// Calls that need a worker or a place in the queue.
+const BOUNDED_POSTS: [&str; 5] =
+    ["/v1/jobs", "/v1/jobs/{id}/replay", "/v1/modules", "/v1/datasets/{id}/versions", "/v1/datasets/{id}/consents"];
+/// Event streams.
+const BOUNDED_STREAMS: [&str; 2] = ["/v1/jobs/{id}/events", "/v1/datasets/{id}/imports"];
+
 /// The document of the whole interface.
 pub fn document() -> OpenApi {
     let (_, public) = super::public().split_for_parts();
     let (_, mut signed) = super::signed().split_for_parts();
-    for operation in signed.paths.paths.values_mut().flat_map(operations) {
-        operation.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
-        refusable(operation);
+    for (path, item) in &mut signed.paths.paths {
+        if BOUNDED_POSTS.contains(&path.as_str()) {
+            item.post.iter_mut().for_each(busy);
+        }
+        if BOUNDED_STREAMS.contains(&path.as_str()) {
+            item.get.iter_mut().for_each(busy);
+        }
+        for operation in operations(item) {
+            operation.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
+            refusable(operation);
+        }
     }
     let mut document = OpenApiBuilder::new()
         .info(
@@ -42,6 +57,18 @@ pub fn document() -> OpenApi {
 /// The operations of a path.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().filter_map(Option::as_mut)
+}
+
+/// Adds that more may be under way than allowed.
+fn busy(operation: &mut Operation) {
+    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+    let seconds = HeaderBuilder::new().description(Some("seconds after which to try again")).build();
+    let response = ResponseBuilder::new()
+        .description("more is under way than allowed")
+        .content("application/json", body)
+        .header("Retry-After", seconds)
+        .build();
+    operation.responses.responses.entry("429".to_owned()).or_insert(RefOr::T(response));
 }
 
 /// Adds what every signed call may be answered with.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::jail::Waived;
 
 use crate::jobs::JobSettings;
+use crate::workers::WorkerSettings;
 
 /// Settings of the server. Nothing here widens what policies allow.
 #[derive(Debug, Clone)]
@@ -24,6 +25,10 @@ pub struct Settings {
     pub threads: u16,
     /// Workers of each role that wait for work.
     pub workers_waiting: usize,
+    /// Memory of all workers at work together.
+    pub workers_memory_bytes_max: u64,
+    /// Time of one step of a worker; never more than the built-in limit.
+    pub worker_wall: Duration,
     /// Bounds of the queue.
     pub jobs: JobSettings,
     /// Readers of the database.
@@ -53,6 +58,8 @@ impl Settings {
             waived: Waived::NONE,
             threads,
             workers_waiting: 1,
+            workers_memory_bytes_max: WorkerSettings::memory_of_the_machine(),
+            worker_wall: Duration::from_millis(protocol::limits::Limits::STANDARD.wall_ms_max),
             jobs: JobSettings::for_cores(u32::from(threads)),
             readers: 4,
             log_quantum_s: NonZeroU64::MIN.saturating_add(59),
@@ -61,6 +68,19 @@ impl Settings {
             upload_bytes_max: protocol::limits::Limits::STANDARD.upload_bytes_max,
             denials_counted_every: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(10),
+        }
+    }
+
+    /// What of them is for the workers.
+    pub(super) fn workers(&self) -> WorkerSettings {
+        WorkerSettings {
+            binary: self.worker.clone(),
+            threads: self.threads,
+            waiting_max: self.workers_waiting,
+            memory_bytes_max: self.workers_memory_bytes_max,
+            jobs_max: self.jobs.running_max,
+            wall: self.worker_wall,
+            waived: self.waived.clone(),
         }
     }
 }

@@ -31,7 +31,7 @@ const STREAMS_MAX: usize = 256;
 /// Every table of the server, in the order in which they came.
 pub(super) fn migrations() -> Vec<Migration> {
     let papers = crate::policy::MIGRATIONS.iter().chain(crate::agreement::MIGRATIONS).copied();
-    [journal::MIGRATION, crate::catalog::store::MIGRATION, crate::gate::MIGRATION, crate::jobs::MIGRATION]
+    [journal::MIGRATION, crate::catalog::store::MIGRATION, crate::gate::MIGRATION, crate::jobs::MIGRATION, crate::jobs::TURNS]
         .into_iter()
         .chain(papers)
         .collect()
@@ -144,7 +144,7 @@ impl App {
         let Opened { store, journal, log_key, pepper, log_dir, work } = open(&roots, keys, &settings, &clock)?;
         let authz = Authz::new().map_err(|e| ApiError::Internal(e.to_string()))?;
         let jail = jail(&settings)?;
-        let workers = Workers::waiving(settings.worker.clone(), settings.threads, settings.workers_waiting, settings.waived.clone());
+        let workers = Workers::new(settings.workers());
         let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
         let (uploads, streams) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Arc::new(Semaphore::new(STREAMS_MAX)));
         let (imports, unauthenticated) = (Mutex::default(), AtomicU64::new(0));
@@ -167,11 +167,12 @@ impl App {
         })))
     }
 
-    /// A place among the uploads, compilations and replays that go on at one time.
+    /// A place among the uploads, compilations and replays that go on at one time. Asked for before anything is received.
     ///
     /// # Errors
-    /// `request.busy`.
+    /// `request.busy`; `request.overloaded` where enough wait for a worker already.
     pub(super) fn upload_slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.jobs.admits()?;
         let busy = || Refused::new(&refusal::BUSY).threshold(format!("{UPLOADS_MAX} uploads"));
         Ok(Arc::clone(&self.uploads).try_acquire_owned().map_err(|_| busy())?)
     }

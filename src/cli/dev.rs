@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use protocol::limits::Limits;
 use protocol::memfd::{self, SealedFd};
-use protocol::message::{GuestFailure, World};
+use protocol::message::{GuestFailure, WorkerRole, World};
 use protocol::plan::FusionReport;
 use protocol::seal::SealKey;
 use serde_json::{Value, json};
@@ -24,7 +24,9 @@ use crate::gate::{Decision, JobFacts, RawOutput};
 use crate::id::{DatasetId, JobId, ModuleDigest, Name, OrgId, PrincipalId};
 use crate::jobs::{coded_columns, derived_column};
 use crate::policy::{ActivePolicy, ReleasePolicy};
-use crate::workers::{CompileError, Compiled, GuestInput, GuestOutput, KillSwitch, View, WorkerError, Workers};
+use crate::workers::{
+    CompileError, Compiled, GuestInput, GuestOutput, KillSwitch, Patience, Share, View, WorkerError, WorkerSettings, Workers,
+};
 
 const TEMPLATE_MANIFEST: &str = include_str!("../../guest-sdk/template/Cargo.toml");
 const TEMPLATE_SOURCE: &str = include_str!("../../guest-sdk/template/src/lib.rs");
@@ -135,11 +137,12 @@ impl Stage {
         };
         let threads = std::thread::available_parallelism().ok().and_then(|n| u16::try_from(n.get()).ok()).unwrap_or(1);
         let module = files.read(&run.module)?;
-        Ok(Self { plan, resolved, policy: ActivePolicy::for_rehearsal(policy), module, workers: Workers::new(worker, threads, 0) })
+        let workers = Workers::new(WorkerSettings::alone(worker, threads, 0));
+        Ok(Self { plan, resolved, policy: ActivePolicy::for_rehearsal(policy), module, workers })
     }
 
     fn compile(&self) -> Result<Compiled, CliError> {
-        self.workers.compile(&self.module, World::Analysis, &KillSwitch::default()).map_err(|e| match e {
+        self.workers.compile(&self.module, World::Analysis, Patience::Job, &KillSwitch::default()).map_err(|e| match e {
             CompileError::Refused(refusal) => {
                 CliError::failed(format!("the module would be refused: {refusal}"), "build it with the guest SDK, and import nothing else")
             }
@@ -165,7 +168,9 @@ impl Stage {
         let tables = if tables.is_empty() {
             Vec::new()
         } else {
-            let mut engine = self.workers.attach(view, &KillSwitch::default()).map_err(|e| worker_failed(&e))?;
+            let mut engine = share(&self.workers, WorkerRole::Engine)
+                .and_then(|share| self.workers.attach(view, share, &KillSwitch::default()))
+                .map_err(|e| worker_failed(&e))?;
             engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?
         };
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&self.resolved.fuse), view.report().units);
@@ -215,6 +220,10 @@ fn sealed(bytes: &[u8]) -> Result<SealedFd, CliError> {
     SealedFd::verify(fd, Limits::STANDARD.column_bytes_max).map_err(|e| failed(&e))
 }
 
+fn share(workers: &Workers, role: WorkerRole) -> Result<Share, WorkerError> {
+    workers.reserve([role], Patience::Job, &KillSwitch::default()).map(|[share]| share)
+}
+
 fn worker_failed(error: &WorkerError) -> CliError {
     let remedy = match error {
         WorkerError::Spawn(_) => "name the worker's binary with --worker",
@@ -231,7 +240,8 @@ fn rehearse(files: Files, run: &Run) -> Result<Answer, CliError> {
     let code = memfd::sealed("code", &compiled.code).map_err(|e| CliError::failed(format!("shared memory: {e}"), "free some memory"))?;
     let manifest = compiled.manifest.clone();
     let input = GuestInput { world: World::Analysis, code: &code, view: &view, manifest, seed: run.seed, synthetic: true };
-    let output = match stage.workers.run(&input, &KillSwitch::default()) {
+    let guest = share(&stage.workers, WorkerRole::Guest).map_err(|e| worker_failed(&e))?;
+    let output = match stage.workers.run(&input, guest, &KillSwitch::default()) {
         Ok(output) => output,
         Err((error, log)) => {
             super::output::warn(&log);

@@ -132,6 +132,7 @@ fn init_failed(error: InitError) -> CliError {
 /// `serve`: prints one JSON line with the bound address once it is ready, runs until SIGTERM or SIGINT.
 pub fn serve(context: &Context, arguments: Serve) -> Result<Answer, CliError> {
     tracing_to_stderr();
+    raise_open_files();
     let Config { data_dir, tls, mut settings } = config(context, arguments.config.as_deref(), &arguments.data, arguments.worker)?;
     settings.listen = arguments.listen.unwrap_or(settings.listen);
     let files = match tls {
@@ -153,6 +154,15 @@ pub fn serve(context: &Context, arguments: Serve) -> Result<Answer, CliError> {
     let parts = Parts { roots, keys: Arc::new(key), settings, clock: Arc::new(SystemClock) };
     api::serve(parts, files.as_ref(), ready).map_err(|e| CliError::failed(e, "see the server's log above"))?;
     Ok(Answer::text(json!({ "stopped": true }), "stopped"))
+}
+
+/// As many open files as the system allows this process: views of many columns are held one descriptor a column.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the number of open files stays as it was");
+    }
 }
 
 /// The log of the server: one JSON line an event on standard error, so that standard output holds the ready line alone.

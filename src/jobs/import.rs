@@ -5,15 +5,15 @@ use std::os::fd::OwnedFd;
 use protocol::message::{IngestFailure, IngestRequest, RejectedRow, UploadFormat};
 use serde::Serialize;
 
-use super::JobError;
 use super::service::Jobs;
+use super::{JobError, overloaded};
 use crate::catalog::store::{self as catalogue, VersionKind, VersionRow};
 use crate::id::{DatasetId, OrgId, PrincipalId};
 use crate::refusal::{self, Refused};
 use crate::store::StoreError;
 use crate::store::segments::StagedSegment;
 use crate::tlog::LeafKind;
-use crate::workers::{IngestError, Ingested, KillSwitch};
+use crate::workers::{IngestError, Ingested, KillSwitch, WorkerError};
 
 /// What an import brought: figures and broken rules, no values.
 #[derive(Debug, Clone, Serialize)]
@@ -73,7 +73,7 @@ impl Jobs {
     /// Imports an upload. Blocks. `progress` is told the rows read so far.
     ///
     /// # Errors
-    /// `request.not_found`, `request.conflict`; an upload that was refused is a report with its refusal, not an error.
+    /// `request.not_found`, `request.conflict`, `request.overloaded`; an upload that was refused is a report with its refusal, not an error.
     pub fn import(
         &self,
         of: &ImportOf,
@@ -102,9 +102,15 @@ impl Jobs {
                 let refusal = Some(refused(&failure, &names));
                 return Ok(ImportReport { version: None, rows: 0, rejected, rejected_rows: lines(rejected_rows, &names), refusal });
             }
+            Err(IngestError::Worker(WorkerError::Busy)) => return Err(overloaded().into()),
+            Err(IngestError::Worker(WorkerError::Spawn(error))) => return Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, dataset = %of.dataset, "an ingest worker failed");
-                let refusal = Some(Refused::new(&refusal::IMPORT_REJECTED));
+                let why = match &error {
+                    IngestError::Worker(error) => error.closed(),
+                    _ => "a column was not of the declared form".to_owned(),
+                };
+                let refusal = Some(Refused::new(&refusal::IMPORT_REJECTED).subject(&why));
                 return Ok(ImportReport { version: None, rows: 0, rejected: 0, rejected_rows: Vec::new(), refusal });
             }
         };

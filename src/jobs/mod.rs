@@ -17,7 +17,9 @@
 //! | `import` | uploads through the ingest worker into sealed segments |
 //! | `modules` | uploads, signatures, reviews, compiled code |
 //! | `prepare` | from names to pinned versions, papers and a resolved plan |
-//! | `run` | one job through the workers to the gate |
+//! | `turns` | whose job is next |
+//! | `produce` | a run through the workers |
+//! | `run` | one job from the queue to the gate |
 //! | `replay` | a decided job again, to the same commitment |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
@@ -25,6 +27,7 @@ mod disposal;
 mod import;
 pub mod modules;
 mod prepare;
+mod produce;
 mod records;
 mod replay;
 mod run;
@@ -32,20 +35,22 @@ mod service;
 mod spec;
 mod state;
 mod synthetic;
+mod turns;
 
 pub use disposal::{Certificate, Disposal, EndCause, Kept};
 pub use import::{ImportOf, ImportReport, RejectedLine};
 pub use prepare::{JobRequest, Submission, judge, request_digest, submission};
+pub use produce::{coded_columns, derived_column};
 pub use records::{Accepted, JobRow, SubmitPermit, earlier, find, list, reviewed, submit};
 pub use replay::Replayed;
-pub use run::{coded_columns, derived_column};
 pub use service::{JobSettings, Jobs};
 pub use spec::{JobSpec, PinnedSource};
 pub use state::{Event, State};
 
 use crate::policy::PolicyError;
-use crate::refusal::Refused;
+use crate::refusal::{self, Refused};
 use crate::store::{Migration, StoreError};
+use crate::workers::CALLS_WAITING_MAX;
 
 /// Tables of jobs and modules.
 pub const MIGRATION: Migration = Migration {
@@ -66,6 +71,15 @@ pub const MIGRATION: Migration = Migration {
               id TEXT PRIMARY KEY, org TEXT NOT NULL, public_key BLOB NOT NULL, created_at INTEGER NOT NULL, revoked_at INTEGER) STRICT;
           CREATE TABLE disposal (agreement TEXT PRIMARY KEY, certificate TEXT NOT NULL, at INTEGER NOT NULL) STRICT;",
 };
+
+/// Whose turn it was: an operator's last.
+pub const TURNS: Migration =
+    Migration { name: "jobs-2", sql: "CREATE TABLE operator_turn (org TEXT PRIMARY KEY, turn INTEGER NOT NULL) STRICT;" };
+
+/// `request.overloaded`: nobody waits long for memory while holding a call open.
+fn overloaded() -> Refused {
+    Refused::new(&refusal::OVERLOADED).threshold(format!("{CALLS_WAITING_MAX} waiting calls"))
+}
 
 /// Why nothing was done: a rule, or the store.
 #[derive(Debug, thiserror::Error)]

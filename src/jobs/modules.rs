@@ -11,14 +11,14 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::JobError;
+use super::{JobError, overloaded};
 use crate::clock::Timestamp;
 use crate::id::{ModuleDigest, Name, OrgId, PrincipalId};
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
 use crate::store::{KeyUse, Store, StoreError, Tx};
 use crate::tlog::{Journal, LeafKind};
-use crate::workers::{CompileError, Compiled, KillSwitch, WorkerError, Workers};
+use crate::workers::{CompileError, Compiled, KillSwitch, Patience, WorkerError, Workers};
 
 /// What the operator signs: this prefix, then the 32 bytes of the digest. So the signature is good for nothing else.
 pub const SIGNATURE_CONTEXT: &[u8] = b"fusebox-module-v1\0";
@@ -175,11 +175,13 @@ impl VerifiedModule {
     /// Validates and compiles it in a worker. Blocks.
     ///
     /// # Errors
-    /// `module.*`, naming what the author can mend.
+    /// `module.*`, naming what the author can mend; `request.overloaded`.
     pub fn compile(self, workers: &Workers) -> Result<CompiledModule, JobError> {
-        match workers.compile(&self.bytes, World::Analysis, &KillSwitch::default()) {
+        match workers.compile(&self.bytes, World::Analysis, Patience::Call, &KillSwitch::default()) {
             Ok(compiled) => Ok(CompiledModule { verified: self, compiled }),
             Err(CompileError::Refused(refusal)) => Err(refused(&refusal).into()),
+            Err(CompileError::Worker(WorkerError::Busy)) => Err(overloaded().into()),
+            Err(CompileError::Worker(WorkerError::Spawn(error))) => Err(error.into()),
             // A compiler that dies or hangs on a module counts against the module.
             Err(CompileError::Worker(error)) => {
                 tracing::warn!(%error, module = %self.digest, "the compile worker ended without an answer");

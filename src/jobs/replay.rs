@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 
+use super::produce::Way;
 use super::run::RunError;
 use super::service::Jobs;
-use super::{JobError, prepare, records};
+use super::{JobError, overloaded, prepare, records};
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
 use crate::store::KeyUse;
 use crate::tlog::LeafKind;
-use crate::workers::KillSwitch;
+use crate::workers::{KillSwitch, Patience};
 
 /// What a replay found.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +25,7 @@ impl Jobs {
     /// Runs a decided job again over the same versions, without cache and gate, and compares commitments. Blocks.
     ///
     /// # Errors
-    /// `request.conflict` where it has no commitment, or the causes of a run.
+    /// `request.conflict` where it has no commitment, `request.overloaded`, or the causes of a run.
     pub fn replay(&self, permit: &Permit<actions::JobReplay>, threads: Option<u16>) -> Result<Replayed, JobError> {
         let id = permit.resource().id.clone();
         let job = self.store().db.read_blocking(move |c| records::find(c, &id))?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
@@ -35,10 +36,11 @@ impl Jobs {
         let spec = job.spec.clone();
         let prepared = self.store().db.read_blocking(move |c| prepare::resolve(c, &spec, threads))?;
         let key = job.spec.job_key(&self.store().keyring.derive(KeyUse::JobKey))?;
-        let workers = self.workers().apart(threads);
-        let produced = self.produce(&job.spec, &prepared, &key, &workers, false, &KillSwitch::default()).map_err(|e| match e {
+        let way = Way { workers: &self.workers().apart(threads), patience: Patience::Call, cached: false };
+        let produced = self.produce(&job.spec, &prepared, &key, &way, &KillSwitch::default()).map_err(|e| match e {
             RunError::Refused(refused) => JobError::Refused(refused),
             RunError::Store(error) => JobError::Store(error),
+            RunError::Busy => overloaded().into(),
             other => {
                 tracing::warn!(job = %job.id, error = %other, "a replay did not finish");
                 JobError::Refused(Refused::new(&refusal::RUN_FAILED))

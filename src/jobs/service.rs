@@ -6,12 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::message::UploadFormat;
-use rusqlite::OptionalExtension;
 
 use super::prepare;
 use super::records::{Ending, JobRow, change, find};
 use super::state::{Event, State};
-use super::{JobError, modules};
+use super::{JobError, modules, overloaded, turns};
 use crate::clock::{Clock, Timestamp};
 use crate::id::{JobId, ModuleDigest, OrgId};
 use crate::policy::{Permit, actions};
@@ -222,6 +221,9 @@ impl Jobs {
         }
         match self.take() {
             Ok(Some((job, switch))) => {
+                // There may be another for the next runner.
+                lock(&self.0.wake.0).rung = true;
+                self.0.wake.1.notify_one();
                 let ended = self.run(&job, &switch);
                 lock(&self.0.at_work).remove(&job.id);
                 match ended {
@@ -247,25 +249,21 @@ impl Jobs {
         true
     }
 
-    /// Takes the oldest queued job of an operator that has fewer at work than it may.
+    /// Takes the job that is next ([`turns`]).
     fn take(&self) -> Result<Option<(JobRow, KillSwitch)>, JobError> {
         let (per_org, now) = (self.0.settings.running_per_org_max, self.now());
-        let sql = "SELECT id FROM job AS j WHERE state = 'queued'
-                   AND (SELECT count(*) FROM job WHERE org = j.org AND state = 'running') < ?1
-                   ORDER BY (SELECT count(*) FROM job WHERE org = j.org AND state = 'running'), created_at, rowid LIMIT 1";
-        let waiting: Option<JobId> =
-            self.0.store.db.read_blocking(move |c| -> Result<_, JobError> {
-                Ok(c.prepare_cached(sql)?.query_row([per_org], |r| r.get(0)).optional()?)
-            })?;
-        if waiting.is_none() {
+        if self.0.store.db.read_blocking(move |c| turns::next(c, per_org))?.is_none() {
             return Ok(None);
         }
         let switch = KillSwitch::default();
         let taken = self.0.store.db.write_blocking(move |tx| -> Result<Option<JobRow>, JobError> {
-            let id: Option<JobId> = tx.prepare_cached(sql)?.query_row([per_org], |r| r.get(0)).optional()?;
-            let Some(id) = id else { return Ok(None) };
+            let Some(id) = turns::next(tx, per_org)? else { return Ok(None) };
             change(tx, &id, Event::Start, &Ending::default(), now)?;
-            Ok(find(tx, &id)?)
+            let job = find(tx, &id)?;
+            if let Some(job) = &job {
+                turns::served(tx, &job.org)?;
+            }
+            Ok(job)
         })?;
         let Some(job) = taken else { return Ok(None) };
         lock(&self.0.at_work).insert(job.id.clone(), switch.clone());
@@ -369,10 +367,18 @@ impl Jobs {
         }
     }
 
+    /// Whether a call that needs a worker would be heard now: to be asked before it sends what the worker would work on.
+    ///
+    /// # Errors
+    /// `request.overloaded`.
+    pub fn admits(&self) -> Result<(), Refused> {
+        if self.0.workers.is_crowded() { Err(overloaded()) } else { Ok(()) }
+    }
+
     /// Verifies and compiles an upload. Blocks.
     ///
     /// # Errors
-    /// `module.*`.
+    /// `module.*`, `request.overloaded`.
     pub fn compile(
         &self,
         org: &OrgId,

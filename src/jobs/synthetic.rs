@@ -14,7 +14,7 @@ use crate::workers::View;
 /// A fault of ours.
 pub(super) fn view(plan: &FusePlan, rows: u64, seed: u64) -> Result<View, RunError> {
     let rows = u32::try_from(rows).map_err(|_| StoreError::Fault)?;
-    let synthetic = crate::catalog::synthetic_view(plan, rows, seed).map_err(|e| RunError::Failed(e.to_string()))?;
+    let synthetic = crate::catalog::synthetic_view(plan, rows, seed)?;
     let mut columns = Vec::with_capacity(synthetic.columns.len());
     for (column, bytes) in synthetic.columns.into_iter().zip(synthetic.bytes) {
         let fd = protocol::memfd::sealed("synthetic", &bytes).map_err(StoreError::from)?;

@@ -6,6 +6,7 @@ use protocol::limits::Limits;
 use protocol::manifest::Manifest;
 use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, WorkerRole, World};
 
+use super::memory::Patience;
 use super::pool::Workers;
 use super::process::{KillSwitch, WorkerError, one_sealed};
 
@@ -34,12 +35,13 @@ pub enum CompileError {
 }
 
 impl Workers {
-    /// Validates and compiles `module`.
+    /// Validates and compiles `module`. Not to be called while a share is held.
     ///
     /// # Errors
     /// [`CompileError`].
-    pub fn compile(&self, module: &[u8], world: World, switch: &KillSwitch) -> Result<Compiled, CompileError> {
-        let mut worker = self.take(WorkerRole::Compile, switch)?;
+    pub fn compile(&self, module: &[u8], world: World, patience: Patience, switch: &KillSwitch) -> Result<Compiled, CompileError> {
+        let [share] = self.reserve([WorkerRole::Compile], patience, switch)?;
+        let mut worker = self.take(WorkerRole::Compile, share, switch)?;
         let fd = protocol::memfd::sealed("module", module).map_err(WorkerError::Spawn)?;
         worker.send(&CompileRequest { world }, &[fd.as_fd()])?;
         let (reply, fds) = worker.receive()?;

@@ -10,6 +10,7 @@ use protocol::message::{EngineReply, EngineRequest, SecretKey, Source, WorkerRol
 use protocol::plan::{FusePlan, FusionReport, ViewColumn, Visibility};
 use protocol::table::{TableHeader, TableOutput, TableRequest};
 
+use super::memory::Share;
 use super::pool::Workers;
 use super::process::{KillSwitch, Process, WorkerError};
 
@@ -37,6 +38,10 @@ impl View {
     /// Exact figures of the fusion: for providers and checkers.
     pub fn report(&self) -> &FusionReport {
         &self.report
+    }
+    /// Descriptors that it holds.
+    pub fn descriptors(&self) -> usize {
+        self.columns.len()
     }
     /// Bytes of shared memory that it holds.
     pub fn bytes(&self) -> u64 {
@@ -68,8 +73,8 @@ impl Workers {
     ///
     /// # Errors
     /// [`WorkerError`].
-    pub fn fuse(&self, input: FuseInput, switch: &KillSwitch) -> Result<(EngineSession, View), WorkerError> {
-        let mut process = self.take(WorkerRole::Engine, switch)?;
+    pub fn fuse(&self, input: FuseInput, share: Share, switch: &KillSwitch) -> Result<(EngineSession, View), WorkerError> {
+        let mut process = self.take(WorkerRole::Engine, share, switch)?;
         let granted = input.plan.outputs.len();
         let (sources, fds): (Vec<Source>, Vec<OwnedFd>) = input.sources.into_iter().unzip();
         let request =
@@ -93,8 +98,8 @@ impl Workers {
     ///
     /// # Errors
     /// [`WorkerError`].
-    pub fn attach(&self, view: &View, switch: &KillSwitch) -> Result<EngineSession, WorkerError> {
-        let mut process = self.take(WorkerRole::Engine, switch)?;
+    pub fn attach(&self, view: &View, share: Share, switch: &KillSwitch) -> Result<EngineSession, WorkerError> {
+        let mut process = self.take(WorkerRole::Engine, share, switch)?;
         let columns = view.columns.iter().map(|(c, _)| c.clone()).collect();
         let fds: Vec<BorrowedFd<'_>> = view.columns.iter().map(|(_, fd)| fd.fd().as_fd()).collect();
         process.send(&EngineRequest::View { columns, threads: self.threads(), units: view.report.units }, &fds)?;

@@ -10,6 +10,7 @@ use protocol::model::LinearModel;
 use protocol::table::TableRequest;
 
 use super::engine::View;
+use super::memory::Share;
 use super::pool::Workers;
 use super::process::{KillSwitch, WorkerError, one_sealed};
 
@@ -48,16 +49,16 @@ impl Workers {
     ///
     /// # Errors
     /// [`WorkerError`]; on real data none of it is for the operator.
-    pub fn run(&self, input: &GuestInput<'_>, switch: &KillSwitch) -> Result<GuestOutput, (WorkerError, String)> {
+    pub fn run(&self, input: &GuestInput<'_>, share: Share, switch: &KillSwitch) -> Result<GuestOutput, (WorkerError, String)> {
         let mut out = GuestOutput::default();
-        match self.converse(input, switch, &mut out) {
+        match self.converse(input, share, switch, &mut out) {
             Ok(()) => Ok(out),
             Err(error) => Err((error, out.log)),
         }
     }
 
-    fn converse(&self, input: &GuestInput<'_>, switch: &KillSwitch, out: &mut GuestOutput) -> Result<(), WorkerError> {
-        let mut worker = self.take(WorkerRole::Guest, switch)?;
+    fn converse(&self, input: &GuestInput<'_>, share: Share, switch: &KillSwitch, out: &mut GuestOutput) -> Result<(), WorkerError> {
+        let mut worker = self.take(WorkerRole::Guest, share, switch)?;
         let request = GuestRequest {
             world: input.world,
             columns: input.view.granted().map(|(c, _)| c.clone()).collect(),

@@ -7,6 +7,7 @@ use protocol::limits::Limits;
 use protocol::message::{IngestFailure, IngestReply, IngestRequest, RejectedRow, WorkerRole};
 use protocol::schema::{ColumnSchema, ColumnType};
 
+use super::memory::Patience;
 use super::pool::Workers;
 use super::process::{KillSwitch, WorkerError, one_sealed};
 
@@ -43,7 +44,7 @@ pub enum IngestError {
 }
 
 impl Workers {
-    /// Runs one import. `progress` is told the rows read so far.
+    /// Runs one import. `progress` is told the rows read so far. Not to be called while a share is held.
     ///
     /// # Errors
     /// [`IngestError`].
@@ -54,14 +55,19 @@ impl Workers {
         switch: &KillSwitch,
         mut progress: impl FnMut(u64),
     ) -> Result<Ingested, IngestError> {
-        let mut worker = self.take(WorkerRole::Ingest, switch)?;
+        let [share] = self.reserve([WorkerRole::Ingest], Patience::Call, switch)?;
+        let mut worker = self.take(WorkerRole::Ingest, share, switch)?;
         worker.send(request, &[upload.as_fd()])?;
         let mut columns: Vec<AlignedBytes> = Vec::with_capacity(request.schema.len());
         let mut rejected_rows = Vec::new();
+        let (mut read, mut held) = (0, 0u64);
         loop {
             let (reply, fds) = worker.receive()?;
             match reply {
+                // Only progress earns time.
+                IngestReply::Progress { rows } if rows <= read => return Err(WorkerError::OutOfTurn("progress that goes back").into()),
                 IngestReply::Progress { rows } => {
+                    read = rows;
                     worker.extend();
                     progress(rows);
                 }
@@ -73,8 +79,12 @@ impl Workers {
                 IngestReply::Column { index } => {
                     let schema = request.schema.get(columns.len()).filter(|_| usize::from(index) == columns.len());
                     let schema = schema.ok_or(WorkerError::OutOfTurn("a column out of order"))?;
-                    // Copied before it is validated: what was checked is what is stored.
-                    let bytes = one_sealed(fds, Limits::STANDARD.column_bytes_max)?.read().map_err(WorkerError::from)?;
+                    // Copied before it is validated: what was checked is what is stored. A memfd may claim more than anyone holds, so
+                    // all together are bounded by the memory in which an honest worker built them.
+                    let left = Limits::STANDARD.ingest_memory_bytes_max.saturating_sub(held);
+                    let sealed = one_sealed(fds, left.min(Limits::STANDARD.column_bytes_max))?;
+                    held = held.saturating_add(sealed.len());
+                    let bytes = sealed.read().map_err(WorkerError::from)?;
                     check(&Column::parse(bytes.as_slice())?, schema)?;
                     columns.push(bytes);
                 }

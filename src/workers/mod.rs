@@ -7,16 +7,20 @@
 //! | module | what it is |
 //! |---|---|
 //! | `process` | a child, its deadline, its kill switch |
+//! | `closed` | why a conversation failed, in fixed words |
+//! | `memory` | the memory that all workers may have, and who gets it next |
 //! | `probe` | the layers of the jail that this machine offers |
 //! | `pool` | children that wait, started before they are needed |
 //! | `ingest`, `compile`, `engine`, `guest` | one conversation each |
 //! | `cache` | fused views as sealed memory, held and never mapped |
 
 mod cache;
+mod closed;
 mod compile;
 mod engine;
 mod guest;
 mod ingest;
+mod memory;
 mod pool;
 mod probe;
 mod process;
@@ -26,6 +30,7 @@ pub use compile::{CompileError, Compiled};
 pub use engine::{EngineSession, FuseInput, View};
 pub use guest::{GuestInput, GuestOutput};
 pub use ingest::{IngestError, Ingested};
-pub use pool::Workers;
+pub use memory::{CALLS_WAITING_MAX, Patience, Share};
+pub use pool::{WorkerSettings, Workers};
 pub use probe::{Jail, ProbeError, RoleJail};
 pub use process::{KillSwitch, WorkerError, spawn};

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use protocol::frame::{Channel, FrameError};
 use protocol::jail::{Ending, Start};
-use protocol::limits::Limits;
 use protocol::memfd::{MemfdError, SealedFd};
 use protocol::message::{EngineFailure, GuestFailure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::memory::Share;
 
 /// Why a conversation with a worker brought no result. For the log and for checkers, never for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum WorkerError {
     /// Stopped by a cancellation, a revocation or a freeze.
     #[error("stopped")]
     Cancelled,
+    /// The memory for workers is in use, and too many wait for it.
+    #[error("the memory for workers is in use")]
+    Busy,
     /// The engine gave up.
     #[error("engine: {0}")]
     Engine(#[from] EngineFailure),
@@ -119,19 +123,35 @@ pub fn spawn(binary: &std::path::Path, start: &Start) -> std::io::Result<(Child,
     Ok((child, channel))
 }
 
-/// A child that waits for its one conversation. Killed and reaped when dropped.
+/// Wall time of a conversation: each step's, and how many steps' in all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wall {
+    pub(super) step: Duration,
+    pub(super) steps: u32,
+}
+
+/// A child that waits for its one conversation. Killed and reaped when dropped; then its memory is given back.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Arc<Mutex<Child>>,
     channel: Channel,
-    switch: Option<KillSwitch>,
+    work: Option<Work>,
+}
+
+/// What a conversation runs under.
+#[derive(Debug)]
+struct Work {
+    switch: KillSwitch,
+    wall: Wall,
+    ends: Instant,
+    _share: Share,
 }
 
 impl Process {
     /// Starts a worker.
     pub(super) fn spawn(binary: &std::path::Path, start: &Start) -> Result<Self, WorkerError> {
         let (child, channel) = spawn(binary, start).map_err(WorkerError::Spawn)?;
-        Ok(Self { child: Arc::new(Mutex::new(child)), channel, switch: None })
+        Ok(Self { child: Arc::new(Mutex::new(child)), channel, work: None })
     }
 
     /// Whether it still waits.
@@ -139,16 +159,25 @@ impl Process {
         matches!(lock(&self.child).try_wait(), Ok(None))
     }
 
-    /// Begins the conversation: from here on the deadline runs and `switch` may end it.
-    pub(super) fn begin(&mut self, switch: &KillSwitch) {
+    /// Its process id.
+    #[cfg(test)]
+    pub(super) fn pid(&self) -> u32 {
+        lock(&self.child).id()
+    }
+
+    /// Begins the conversation: from here on the deadline runs, `switch` may end it, and it holds `share`.
+    pub(super) fn begin(&mut self, switch: &KillSwitch, share: Share, wall: Wall) {
         switch.register(&self.child);
-        self.switch = Some(switch.clone());
+        let ends = Instant::now() + wall.step.saturating_mul(wall.steps);
+        self.work = Some(Work { switch: switch.clone(), wall, ends, _share: share });
         self.extend();
     }
 
-    /// Restarts the wall clock of this worker.
+    /// Begins another step: its wall time starts anew, that of the conversation does not.
     pub(super) fn extend(&mut self) {
-        self.channel.set_deadline(Some(Instant::now() + Duration::from_millis(Limits::STANDARD.wall_ms_max)));
+        // Whatever was not begun has no time at all.
+        let now = Instant::now();
+        self.channel.set_deadline(Some(self.work.as_ref().map_or(now, |w| w.ends.min(now + w.wall.step))));
     }
 
     pub(super) fn send(&mut self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), WorkerError> {
@@ -160,7 +189,7 @@ impl Process {
     }
 
     fn explain(&self, e: FrameError) -> WorkerError {
-        if self.switch.as_ref().is_some_and(KillSwitch::is_thrown) {
+        if self.work.as_ref().is_some_and(|w| w.switch.is_thrown()) {
             return WorkerError::Cancelled;
         }
         match (&e, self.ending()) {
@@ -185,8 +214,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(switch) = &self.switch {
-            switch.forget(&self.child);
+        if let Some(work) = &self.work {
+            work.switch.forget(&self.child);
         }
         kill(&self.child);
         let _ = lock(&self.child).wait();

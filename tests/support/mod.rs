@@ -141,7 +141,14 @@ impl Server {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.log")).unwrap();
         let mut child = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data", self.data().to_str().unwrap(), "--worker", worker().to_str().unwrap()])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data", self.data().to_str().unwrap()])
+            // A test may bring its own worker.
+            .args(
+                (!self.arguments.iter().any(|a| a == "--worker"))
+                    .then(|| ["--worker".into(), worker().into_os_string()])
+                    .into_iter()
+                    .flatten(),
+            )
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())

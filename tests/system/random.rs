@@ -15,6 +15,12 @@ impl Random {
         Self(seed)
     }
 
+    /// From a number that another choice gave.
+    #[allow(dead_code, reason = "each test uses its part")]
+    pub fn from(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

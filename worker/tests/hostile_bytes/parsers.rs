@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fusebox::workers::{IngestError, Ingested, KillSwitch, Workers};
+use fusebox::workers::{IngestError, Ingested, KillSwitch, WorkerSettings, Workers};
 use polars_arrow::array::{Array, BinaryViewArray, PrimitiveArray, Utf8ViewArray};
 use polars_parquet::write::Version;
 use protocol::column::Column;
@@ -92,7 +92,7 @@ fn holds(taken: &Ingested, schema: &[ColumnSchema]) {
 /// Runs `cases` inputs on as many processes at a time as there are cores; how each of them ended, by kind.
 fn mutated(cases: usize) -> BTreeMap<String, usize> {
     let _alone = alone();
-    let (workers, schema, seeds) = (Workers::new(worker(), 1, 0), seeds::schema(), seeds::all());
+    let (workers, schema, seeds) = (Workers::new(WorkerSettings::alone(worker(), 1, 0)), seeds::schema(), seeds::all());
     for (format, bytes) in &seeds {
         let ended = outcome(&ingest(&workers, &schema, &[], *format, bytes));
         assert!(ended == "taken" || ended == "taken in part", "a seed of {format:?}: {ended}");
@@ -233,7 +233,7 @@ fn expanding() -> Vec<(String, Vec<u8>)> {
 #[test]
 fn bombs_end_in_a_closed_reason_within_their_memory() {
     let _alone = alone();
-    let workers = Workers::new(worker(), 1, 0);
+    let workers = Workers::new(WorkerSettings::alone(worker(), 1, 0));
     let number = [seeds::column("n", ColumnType::Number { scale: 0, min: 0, max: 9 }, None, true)];
     let text = [seeds::column("t", ColumnType::Text { bytes_max: 8 }, None, true)];
     let (before, held) = (descriptors(), memory("self", "VmRSS").unwrap());
@@ -261,7 +261,7 @@ fn formats_that_are_not_taken_are_refused() {
     for name in ["arrow", "arrow_ipc", "feather", "ipc", "orc", "json", "xlsx", "CSV", ""] {
         assert!(fusebox::jobs::Jobs::upload_format(name).is_none(), "{name}");
     }
-    let workers = Workers::new(worker(), 1, 0);
+    let workers = Workers::new(WorkerSettings::alone(worker(), 1, 0));
     let arrow = [b"ARROW1\0\0".as_slice(), &[0xff; 4], &16u32.to_le_bytes(), &[0; 64], b"ARROW1"].concat();
     for format in [UploadFormat::Csv, UploadFormat::CsvGb18030, UploadFormat::CsvGz, UploadFormat::Parquet] {
         let ended = outcome(&ingest(&workers, &seeds::schema(), &[], format, &arrow));
@@ -286,7 +286,7 @@ fn formats_that_are_not_taken_are_refused() {
 #[test]
 fn a_request_larger_than_a_frame_is_an_error() {
     let _alone = alone();
-    let workers = Workers::new(worker(), 1, 0);
+    let workers = Workers::new(WorkerSettings::alone(worker(), 1, 0));
     let domain: Vec<String> = (0..200_000).map(|i| format!("label {i}")).collect();
     let schema = [seeds::column("n", ColumnType::Category { domain }, None, true)];
     let begun = Instant::now();
