@@ -214,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn who_is_told_to_come_back_is_told_when() {
+        for rule in refusal::RULES {
+            let answer = ApiError::from(Refused::new(rule)).into_response();
+            let seconds = answer.headers().get(header::RETRY_AFTER).map(|s| s.to_str().unwrap().parse::<u64>().unwrap());
+            assert_eq!(seconds.is_some_and(|s| s > 0), answer.status() == StatusCode::TOO_MANY_REQUESTS, "{}", rule.id);
+        }
+    }
+
+    #[test]
     fn every_rule_has_a_status_of_the_contract() {
         for rule in refusal::RULES {
             let status = status(rule.id).as_u16();

@@ -12,6 +12,7 @@
 )]
 
 mod account;
+mod admission;
 mod load;
 mod processes;
 #[path = "../system/random.rs"]

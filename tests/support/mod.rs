@@ -251,6 +251,8 @@ pub struct Client {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
+    /// Seconds after which to try again.
+    pub retry_after_s: Option<u64>,
     pub bytes: Vec<u8>,
 }
 
@@ -300,9 +302,10 @@ impl Client {
         };
         let mut response = response.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
         let status = response.status().as_u16();
+        let retry_after_s = response.headers().get("retry-after").map(|s| s.to_str().unwrap().parse().unwrap());
         let mut bytes = Vec::new();
         response.body_mut().as_reader().read_to_end(&mut bytes).unwrap();
-        Answer { status, bytes }
+        Answer { status, retry_after_s, bytes }
     }
     pub fn get(&self, path: &str) -> Answer {
         self.call("GET", path, &[], &[])
