@@ -164,7 +164,7 @@ fn raw(client: &Client, path: &str, head: &str, bytes: usize) -> Answer {
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
     let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-    Answer { status, bytes: body.as_bytes().to_vec() }
+    Answer { status, retry_after_s: None, bytes: body.as_bytes().to_vec() }
 }
 
 fn authorisations(told: &mut Told) {
