@@ -15,7 +15,8 @@ pub struct Limits {
     pub frames_max: u64,
     /// Bytes of all frames of one conversation, descriptors aside: the widest table (100,000 cells of 16 measures) has 214 MB.
     pub frames_bytes_max: u64,
-    /// Reads off the socket that may come at once, at least one a frame: a conversation of `frames_bytes_max` needs 11,000.
+    /// Reads off the socket that may come at once: `frames_bytes_max` in the kernel's pieces of 32 KiB, and two for each of the 3,300
+    /// frames that sixteen of the widest tables need, are 15,000.
     pub frame_reads_burst_max: u32,
     /// Reads a second beyond that, for as long as it lasts: an import tells its progress some 100 times a second, in two reads each.
     pub frame_reads_per_second_max: u32,

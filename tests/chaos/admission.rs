@@ -10,6 +10,7 @@ use crate::world::{Papers, World, power_csv};
 /// The least memory that a server may have for its workers: one job's, and nothing beside it.
 const SETTINGS: &str = "workers_memory_bytes_max = 2684354560
 jobs_running_max = 3
+jobs_running_per_org_max = 3
 jobs_open_per_org_max = 3
 workers_waiting = 0
 ";
