@@ -4,125 +4,188 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::WorkerRole;
 
-/// Bounds that hold between the processes and for uploads. All are upper bounds; none can be switched off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
+/// Where a limit is enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Between server and worker, on every frame.
+    Conversation,
+    /// On uploads, datasets and views.
+    Data,
+    /// On an uploaded module, before it is compiled and as it is.
+    Module,
+    /// On a run of a module, by its host.
+    Run,
+    /// On what a run hands back.
+    Output,
+    /// On a worker as a process.
+    Process,
+}
+
+/// One struct, its standard values and its list from one table, so that none of the three can miss a limit.
+macro_rules! limits {
+    ($($(#[doc = $doc:literal])+ $scope:ident $name:ident: $unit:ty = $value:expr;)+) => {
+        /// Bounds that hold between the processes, for uploads, for modules and for what they hand back. All are upper bounds;
+        /// none can be switched off.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Limits {
+            $($(#[doc = $doc])+ pub $name: $unit,)+
+        }
+
+        impl Limits {
+            /// The limits that hold unless configuration lowers one.
+            pub const STANDARD: Self = Self { $($name: $value,)+ };
+
+            /// Every limit: where it is enforced, its name, its value.
+            pub fn all(&self) -> impl Iterator<Item = (Scope, &'static str, u64)> {
+                [$((Scope::$scope, stringify!($name), u64::from(self.$name)),)+].into_iter()
+            }
+        }
+    };
+}
+
+limits! {
     /// Payload of one frame.
-    pub frame_bytes_max: u32,
+    Conversation frame_bytes_max: u32 = 1 << 20;
     /// Descriptors that may ride on one frame.
-    pub frame_descriptors_max: u16,
+    Conversation frame_descriptors_max: u16 = 200;
     /// Frames one worker may send in one conversation: an import of `rows_max` rows tells its progress 32,768 times.
-    pub frames_max: u64,
+    Conversation frames_max: u64 = 1 << 16;
     /// Bytes of all frames of one conversation, descriptors aside: the widest table (100,000 cells of 16 measures) has 214 MB.
-    pub frames_bytes_max: u64,
+    Conversation frames_bytes_max: u64 = 256 << 20;
     /// Reads off the socket that may come at once: `frames_bytes_max` in the kernel's pieces of 32 KiB, and two for each of the 3,300
     /// frames that sixteen of the widest tables need, are 15,000.
-    pub frame_reads_burst_max: u32,
+    Conversation frame_reads_burst_max: u32 = 1 << 14;
     /// Reads a second beyond that, for as long as it lasts: an import tells its progress some 100 times a second, in two reads each.
-    pub frame_reads_per_second_max: u32,
+    Conversation frame_reads_per_second_max: u32 = 512;
+
     /// Bytes of one column as it crosses in shared memory.
-    pub column_bytes_max: u64,
+    Data column_bytes_max: u64 = 8 << 30;
     /// Rows of a dataset version or a fused view.
-    pub rows_max: u64,
+    Data rows_max: u64 = 1 << 31;
     /// Columns of a dataset or a view.
-    pub columns_max: u32,
+    Data columns_max: u32 = 190;
     /// Entries of a category's domain or dictionary.
-    pub dictionary_entries_max: u32,
+    Data dictionary_entries_max: u32 = 1 << 20;
     /// Bytes of one text value or label.
-    pub text_bytes_max: u32,
-    /// Bytes of an uploaded module.
-    pub module_bytes_max: u64,
-    /// Bytes of compiled code.
-    pub code_bytes_max: u64,
+    Data text_bytes_max: u32 = 4096;
     /// Bytes of one uploaded data file, as sent.
-    pub upload_bytes_max: u64,
+    Data upload_bytes_max: u64 = 4 << 30;
     /// Bytes of one uploaded data file after decompression.
-    pub upload_expanded_bytes_max: u64,
+    Data upload_expanded_bytes_max: u64 = 16 << 30;
     /// Bytes that the columns of one import take while they are built.
-    pub import_bytes_max: u64,
+    Data import_bytes_max: u64 = 8 << 30;
     /// Bytes that one row group of a Parquet file takes when it is decoded.
-    pub row_group_bytes_max: u64,
+    Data row_group_bytes_max: u64 = 4 << 30;
     /// Rejected rows that an import reports one by one; more are counted.
-    pub rejected_rows_reported_max: u32,
-    /// Columns a module may derive.
-    pub derived_columns_max: u32,
-    /// Tables a module may ask for in one run.
-    pub tables_max: u32,
-    /// Group keys of one table.
-    pub table_keys_max: u32,
-    /// Measures of one table.
-    pub table_measures_max: u32,
-    /// Cells of one table, hidden ones included.
-    pub table_cells_max: u64,
-    /// Models a module may hand in.
-    pub models_max: u32,
-    /// Coefficients of one linear model.
-    pub model_coefficients_max: u32,
-    /// Bytes of log text a module may write on synthetic data.
-    pub log_bytes_max: u32,
-    /// Linear memory of a guest.
-    pub guest_memory_bytes_max: u64,
+    Data rejected_rows_reported_max: u32 = 1000;
+
+    /// Bytes of an uploaded module, a core module or a component. A whole Python runtime with its libraries takes 18 MB.
+    Module module_bytes_max: u64 = 64 << 20;
+    /// Core modules and components inside the upload, itself included.
+    Module module_parts_max: u64 = 128;
+    /// Components inside each other.
+    Module module_nesting_max: u64 = 16;
+    /// Functions with a body, of all parts together.
+    Module module_functions_max: u64 = 200_000;
+    /// Types with their fields, cases and declarations, of all parts together.
+    Module module_types_max: u64 = 100_000;
+    /// Bytes of one section of component types that can open a type inside a type: more cannot lie inside each other, and the
+    /// decoder goes down level by level on its stack.
+    Module module_type_openings_max: u64 = 1_500;
+    /// Parameters and results of all function types and all functions together: each exported function gets an entry whose code
+    /// grows with them.
+    Module module_signature_values_max: u64 = 2_000_000;
+    /// Imports of all parts together; what a module may import is the world's alone, its parts import from each other.
+    Module module_imports_max: u64 = 50_000;
+    /// Exports of all parts together.
+    Module module_exports_max: u64 = 100_000;
+    /// Globals of all parts together.
+    Module module_globals_max: u64 = 50_000;
+    /// Data and element segments of all parts together.
+    Module module_segments_max: u64 = 100_000;
+    /// Items of all element segments together.
+    Module module_segment_items_max: u64 = 1_000_000;
+    /// Aliases, canonical functions, core instances put together by hand and custom sections, of all parts together.
+    Module module_entries_max: u64 = 200_000;
+    /// Bytes of the name of one import or export.
+    Module module_name_bytes_max: u64 = 2048;
+    /// Bytes of one function.
+    Module function_bytes_max: u64 = 1 << 20;
+    /// Parameters and locals of one function.
+    Module function_locals_max: u64 = 10_000;
+    /// Blocks of one function inside each other.
+    Module function_nesting_max: u64 = 20_000;
+    /// Values that the calls, blocks and branches of one function name by their types: two bytes of a call can make 1,000, and each
+    /// takes the compiler half a KiB.
+    Module function_values_max: u64 = 500_000;
+    /// (Parameters + locals + 1) × (blocks + branch targets + 1) of one function: a compiler's time grows with it.
+    Module function_locals_times_blocks_max: u64 = 8_000_000;
+    /// The same over all functions.
+    Module module_locals_times_blocks_max: u64 = 100_000_000;
+    /// Bytes of the manifest.
+    Module manifest_bytes_max: u64 = 256 << 10;
+    /// Bytes of compiled code.
+    Module code_bytes_max: u64 = 256 << 20;
+
+    /// Linear memory of a guest, of all its instances together.
+    Run guest_memory_bytes_max: u64 = 1 << 30;
     /// Stack of a guest.
-    pub guest_stack_bytes_max: u64,
-    /// Elements of a guest's tables.
-    pub guest_table_elements_max: u64,
+    Run guest_stack_bytes_max: u64 = 1 << 20;
+    /// Elements of a guest's tables together.
+    Run guest_table_elements_max: u64 = 100_000;
+    /// Core instances of a guest: counted in the module, where an instance of a part stands for all that the part makes.
+    Run guest_instances_max: u64 = 256;
+    /// Tables of a guest's instances.
+    Run guest_tables_max: u64 = 256;
+    /// Memories of a guest's instances; each reserves 4 GiB of addresses.
+    Run guest_memories_max: u64 = 16;
+    /// Rows that one call may take or bring.
+    Run chunk_rows_max: u32 = 1 << 20;
+    /// Bytes that one call may make the host allocate for texts and lists of texts.
+    Run hostcall_bytes_max: u64 = 16 << 20;
+
+    /// Columns a module may derive.
+    Output derived_columns_max: u32 = 32;
+    /// Labels of a derived category.
+    Output derived_labels_max: u32 = 256;
+    /// Bytes of a label of a derived category.
+    Output derived_label_bytes_max: u32 = 64;
+    /// Bytes of all derived columns of a run.
+    Output output_bytes_max: u64 = 4 << 30;
+    /// Tables a module may ask for in one run.
+    Output tables_max: u32 = 16;
+    /// Group keys of one table.
+    Output table_keys_max: u32 = 6;
+    /// Measures of one table.
+    Output table_measures_max: u32 = 16;
+    /// Cells of one table, hidden ones included.
+    Output table_cells_max: u64 = 100_000;
+    /// Models a module may hand in.
+    Output models_max: u32 = 4;
+    /// Coefficients of one linear model.
+    Output model_coefficients_max: u32 = 4096;
+    /// Bytes of log text a module may write on synthetic data; more is dropped.
+    Output log_bytes_max: u32 = 64 << 10;
+    /// Bytes of the text of a module's own error, on synthetic data; more is dropped.
+    Output error_bytes_max: u32 = 4096;
+
     /// Time of one step of a worker, from a request to the end of its answer. Configuration may lower it.
-    pub wall_ms_max: u64,
+    Process wall_ms_max: u64 = 600_000;
     /// Processor time of a worker, all threads together.
-    pub cpu_seconds_max: u64,
+    Process cpu_seconds_max: u64 = 1200;
     /// Processor time of a compilation.
-    pub compile_cpu_seconds_max: u64,
+    Process compile_cpu_seconds_max: u64 = 120;
     /// Private memory of an import.
-    pub ingest_memory_bytes_max: u64,
+    Process ingest_memory_bytes_max: u64 = 2 << 30;
     /// Private memory of a compilation.
-    pub compile_memory_bytes_max: u64,
+    Process compile_memory_bytes_max: u64 = 2 << 30;
     /// Private memory of an engine; lowered where the memory for all workers is small.
-    pub engine_memory_bytes_max: u64,
+    Process engine_memory_bytes_max: u64 = 16 << 30;
     /// Private memory of a guest process on top of the guest's linear memory.
-    pub guest_memory_overhead_bytes_max: u64,
+    Process guest_memory_overhead_bytes_max: u64 = 512 << 20;
 }
 
 impl Limits {
-    /// The limits that hold unless configuration lowers one.
-    pub const STANDARD: Self = Self {
-        frame_bytes_max: 1 << 20,
-        frame_descriptors_max: 200,
-        frames_max: 1 << 16,
-        frames_bytes_max: 256 << 20,
-        frame_reads_burst_max: 1 << 14,
-        frame_reads_per_second_max: 512,
-        column_bytes_max: 8 << 30,
-        rows_max: 1 << 31,
-        columns_max: 190,
-        dictionary_entries_max: 1 << 20,
-        text_bytes_max: 4096,
-        module_bytes_max: 64 << 20,
-        code_bytes_max: 256 << 20,
-        upload_bytes_max: 4 << 30,
-        upload_expanded_bytes_max: 16 << 30,
-        import_bytes_max: 8 << 30,
-        row_group_bytes_max: 4 << 30,
-        rejected_rows_reported_max: 1000,
-        derived_columns_max: 32,
-        tables_max: 16,
-        table_keys_max: 6,
-        table_measures_max: 16,
-        table_cells_max: 100_000,
-        models_max: 4,
-        model_coefficients_max: 4096,
-        log_bytes_max: 64 << 10,
-        guest_memory_bytes_max: 1 << 30,
-        guest_stack_bytes_max: 1 << 20,
-        guest_table_elements_max: 100_000,
-        wall_ms_max: 600_000,
-        cpu_seconds_max: 1200,
-        compile_cpu_seconds_max: 120,
-        ingest_memory_bytes_max: 2 << 30,
-        compile_memory_bytes_max: 2 << 30,
-        engine_memory_bytes_max: 16 << 30,
-        guest_memory_overhead_bytes_max: 512 << 20,
-    };
-
     /// Private memory of a worker (RLIMIT_DATA).
     pub const fn memory_bytes_max(&self, role: WorkerRole) -> u64 {
         match role {
@@ -155,7 +218,7 @@ impl Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{name}: {current} held, {requested} more asked for, {limit} allowed")]
 pub struct LimitExceeded {
-    /// The field of [`Limits`] or, for wasm validation, the limit's name.
+    /// The field of [`Limits`]; for a row or column beyond what the view or the manifest has, what was counted.
     pub name: String,
     /// What is allowed.
     pub limit: u64,
@@ -175,5 +238,26 @@ impl LimitExceeded {
             Some(sum) if sum <= limit => Ok(()),
             _ => Err(Self { name: name.to_owned(), limit, current, requested }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_is_listed_once_and_bounds_something() {
+        let names: std::collections::BTreeSet<_> = Limits::STANDARD.all().map(|(_, name, _)| name).collect();
+        assert_eq!(names.len(), Limits::STANDARD.all().count());
+        assert!(Limits::STANDARD.all().all(|(_, _, value)| value > 0));
+        let serde_json::Value::Object(fields) = serde_json::to_value(Limits::STANDARD).unwrap() else { panic!() };
+        assert_eq!(fields.len(), names.len());
+    }
+
+    #[test]
+    fn a_check_neither_passes_the_limit_nor_wraps() {
+        assert!(LimitExceeded::check("x", 10, 4, 6).is_ok());
+        assert_eq!(LimitExceeded::check("x", 10, 5, 6).unwrap_err().current, 5);
+        assert!(LimitExceeded::check("x", u64::MAX, u64::MAX, 1).is_err());
     }
 }

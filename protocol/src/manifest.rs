@@ -95,7 +95,7 @@ pub enum ManifestError {
     /// A name.
     #[error("`{0}` is not a name, or is there twice")]
     Name(String),
-    /// Labels empty, too long, with control characters, or twice the same; or bounds in the wrong order.
+    /// Labels empty, with control characters, or twice the same; or bounds in the wrong order.
     #[error("the declaration of derived column `{0}` is not valid")]
     Column(String),
     /// A limit.
@@ -122,11 +122,13 @@ impl Manifest {
             let good = match &column.ty {
                 DerivedType::Number { scale, min, max } => *scale <= 9 && min <= max,
                 DerivedType::Category { labels } => {
+                    LimitExceeded::check("derived_labels_max", l.derived_labels_max.into(), 0, labels.len() as u64)?;
+                    let longest = labels.iter().map(String::len).max().unwrap_or(0) as u64;
+                    LimitExceeded::check("derived_label_bytes_max", l.derived_label_bytes_max.into(), 0, longest)?;
                     let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
                     !labels.is_empty()
-                        && labels.len() <= 256
                         && distinct.len() == labels.len()
-                        && labels.iter().all(|s| !s.is_empty() && s.len() <= 64 && !s.chars().any(char::is_control))
+                        && labels.iter().all(|s| !s.is_empty() && !s.chars().any(char::is_control))
                 }
             };
             if !good {

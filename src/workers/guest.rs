@@ -98,7 +98,10 @@ fn take(reply: GuestReply, fds: Vec<OwnedFd>, input: &GuestInput<'_>, out: &mut 
             }
             // Eight bytes a row, the bitmap and padding: a derived column cannot be larger.
             let bytes_max = input.view.rows().saturating_mul(9).saturating_add(64 << 10);
-            out.derived.push((declared.clone(), one_sealed(fds, bytes_max)?));
+            let column = one_sealed(fds, bytes_max)?;
+            let held = out.derived.iter().map(|(_, fd)| fd.len()).fold(0, u64::saturating_add);
+            LimitExceeded::check("output_bytes_max", l.output_bytes_max, held, column.len()).map_err(GuestFailure::from)?;
+            out.derived.push((declared.clone(), column));
         }
         GuestReply::Table(table) => {
             over("tables_max", l.tables_max, out.tables.len())?;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `guests`, `fetch`, `bench`.
+//! The project's own commands: `cargo xtask demo`, `test`, `guests`, `hostile`, `fetch`, `bench`.
 //!
 //! What cargo alone cannot do from a bare machine is here: a compiler for guests, test data, one environment for every test.
 //! Everything fetched or built lies in a cache outside the tree ([`cache`]).
@@ -8,6 +8,7 @@
 mod cache;
 mod fetch;
 mod guests;
+mod hostile;
 mod run;
 mod steps;
 mod toolchain;
@@ -51,6 +52,14 @@ enum Command {
     },
     /// Build every guest module to wasm and print the folder they are in.
     Guests,
+    /// Run the hostile modules and taken-over workers against the real processes; prints what was tried and contained.
+    Hostile {
+        /// Only this case.
+        name: Option<String>,
+        /// Print the cases, one a line, and run none.
+        #[arg(long)]
+        list: bool,
+    },
     /// Fetch test data into the cache and print the folder it is in.
     Fetch {
         /// What to fetch.
@@ -79,6 +88,14 @@ fn perform(command: Command) -> Result<()> {
         Command::Nightly => steps::test(&cache, &steps::Tests { filter: None, ignored: true }),
         Command::Bench { name, json } => steps::bench(&cache, name.as_deref(), json),
         Command::Guests => print_path(&guests::build(&cache)?),
+        Command::Hostile { list: true, .. } => {
+            hostile::list();
+            Ok(())
+        }
+        Command::Hostile { name, .. } => {
+            name.as_deref().map_or(Ok(()), hostile::known)?;
+            steps::hostile(&cache, name.as_deref())
+        }
         Command::Fetch { name } => print_path(&fetch::fetch(&cache, &name)?),
         Command::WitLock => wit_lock::refresh(&cache::tree()?),
     }

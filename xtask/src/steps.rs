@@ -118,6 +118,23 @@ pub fn test(cache: &Cache, tests: &Tests) -> Result<()> {
     Ok(())
 }
 
+/// Builds everything, then runs the hostile cases, or the one of this name, with what they print.
+pub fn hostile(cache: &Cache, name: Option<&str>) -> Result<()> {
+    let place = Place::find(cache)?;
+    let mut parts = Parts::default();
+    let guests = parts.time("guests", || guests::build(cache))?;
+    parts.time("build", || run::check(&mut place.cargo(&["build", "--workspace", "--all-targets"]), "building", READ))?;
+    parts.time("hostile", || {
+        let only = if name.is_some() { "every_case_ends_as_it_must" } else { "" };
+        let mut command = place.cargo(&["test", "--quiet", "--workspace", "--test", "hostile", "--", "--nocapture", only]);
+        place.tell(&mut command, cache, &guests, "debug");
+        if let Some(name) = name {
+            command.env("FUSEBOX_HOSTILE_CASE", name);
+        }
+        run::check(&mut command, "testing", FAILED)
+    })
+}
+
 /// Release binaries, then the benches; what they print goes to standard output.
 pub fn bench(cache: &Cache, name: Option<&str>, json: bool) -> Result<()> {
     let place = Place::find(cache)?;

@@ -56,9 +56,9 @@ impl Interface {
         Some(Self { imports: read(&world.imports)?, exports: read(&world.exports)? })
     }
 
-    /// Whether `name` is an interface or a function on offer.
+    /// Whether `name` is an interface on offer.
     fn offers(&self, name: &str) -> bool {
-        self.imports.keys().any(|k| k == name || k.split_once('#').is_some_and(|(interface, _)| interface == name))
+        self.imports.keys().any(|k| k.split_once('#').is_some_and(|(interface, _)| interface == name))
     }
 
     /// Refuses imports of a core module that are not on offer.
@@ -74,8 +74,10 @@ impl Interface {
     ///
     /// # Errors
     /// The first one, by name.
-    pub fn check_component(&self, imports: &[String]) -> Result<(), ModuleRefusal> {
-        imports.iter().find(|name| !self.offers(name)).map_or(Ok(()), |name| Err(undeclared(name.clone())))
+    pub fn check_component(&self, imports: &[(String, bool)]) -> Result<(), ModuleRefusal> {
+        // What is on offer are interfaces: their name with anything else behind it is not on offer, and the decoder cannot read it.
+        let foreign = imports.iter().find(|(name, is_instance)| !is_instance || !self.offers(name));
+        foreign.map_or(Ok(()), |(name, _)| Err(undeclared(name.clone())))
     }
 
     /// Compares a component with what is on offer; returns its imported functions, sorted.
@@ -109,34 +111,56 @@ fn undeclared(name: String) -> ModuleRefusal {
     ModuleRefusal::UndeclaredImport(name.chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
-fn signature(resolve: &Resolve, function: &Function) -> String {
-    let params: Vec<String> = function.params.iter().map(|p| format!("{}:{}", p.name, spell(resolve, &p.ty))).collect();
-    format!(
-        "{}({})->{}",
-        if function.kind.is_async() { "async" } else { "" },
-        params.join(","),
-        spell_option(resolve, function.result.as_ref())
-    )
-}
+/// Bytes after which a type is spelled no further: far longer than anything on offer, so that it equals nothing there. Types can
+/// name each other twice, level by level, and would else be spelled for ever.
+const SPELLED_BYTES_MAX: usize = 16 << 10;
 
-fn spell_option(resolve: &Resolve, ty: Option<&Type>) -> String {
-    ty.map_or_else(|| "_".to_owned(), |ty| spell(resolve, ty))
+fn signature(resolve: &Resolve, function: &Function) -> String {
+    let mut out = String::from(if function.kind.is_async() { "async" } else { "" });
+    for param in &function.params {
+        out.push_str(&param.name);
+        out.push(':');
+        spell(resolve, Some(&param.ty), &mut out);
+        out.push(',');
+    }
+    out.push_str("->");
+    spell(resolve, function.result.as_ref(), &mut out);
+    out
 }
 
 /// A type spelled out to its leaves. The world uses no resources: what has no spelling here never equals anything offered.
-fn spell(resolve: &Resolve, ty: &Type) -> String {
-    let Type::Id(id) = ty else { return format!("{ty:?}").to_lowercase() };
-    let Some(def) = resolve.types.get(*id) else { return "?".to_owned() };
-    let case = |name: &str, ty: Option<&Type>| format!("{name}:{}", spell_option(resolve, ty));
-    match &def.kind {
-        TypeDefKind::Type(inner) => spell(resolve, inner),
-        TypeDefKind::List(inner) => format!("list<{}>", spell(resolve, inner)),
-        TypeDefKind::Option(inner) => format!("option<{}>", spell(resolve, inner)),
-        TypeDefKind::Result(r) => format!("result<{},{}>", spell_option(resolve, r.ok.as_ref()), spell_option(resolve, r.err.as_ref())),
-        TypeDefKind::Record(r) => format!("record{:?}", r.fields.iter().map(|f| case(&f.name, Some(&f.ty))).collect::<Vec<_>>()),
-        TypeDefKind::Variant(v) => format!("variant{:?}", v.cases.iter().map(|c| case(&c.name, c.ty.as_ref())).collect::<Vec<_>>()),
-        TypeDefKind::Enum(e) => format!("enum{:?}", e.cases.iter().map(|c| &c.name).collect::<Vec<_>>()),
-        TypeDefKind::Tuple(t) => format!("tuple{:?}", t.types.iter().map(|t| spell(resolve, t)).collect::<Vec<_>>()),
-        other => format!("{} #{id:?}", other.as_str()),
+fn spell(resolve: &Resolve, ty: Option<&Type>, out: &mut String) {
+    if out.len() > SPELLED_BYTES_MAX {
+        return;
     }
+    let Some(ty) = ty else { return out.push('_') };
+    let Type::Id(id) = ty else { return out.push_str(&format!("{ty:?}").to_lowercase()) };
+    let Some(def) = resolve.types.get(*id) else { return out.push('?') };
+    match &def.kind {
+        TypeDefKind::Type(inner) => spell(resolve, Some(inner), out),
+        TypeDefKind::List(inner) => group("list", [("", Some(inner))], resolve, out),
+        TypeDefKind::Option(inner) => group("option", [("", Some(inner))], resolve, out),
+        TypeDefKind::Result(r) => group("result", [("", r.ok.as_ref()), ("", r.err.as_ref())], resolve, out),
+        TypeDefKind::Record(r) => group("record", r.fields.iter().map(|f| (f.name.as_str(), Some(&f.ty))), resolve, out),
+        TypeDefKind::Variant(v) => group("variant", v.cases.iter().map(|c| (c.name.as_str(), c.ty.as_ref())), resolve, out),
+        TypeDefKind::Enum(e) => group("enum", e.cases.iter().map(|c| (c.name.as_str(), None)), resolve, out),
+        TypeDefKind::Tuple(t) => group("tuple", t.types.iter().map(|t| ("", Some(t))), resolve, out),
+        other => out.push_str(&format!("{} #{id:?}", other.as_str())),
+    }
+}
+
+/// `word<name:type,…>`; names hold none of these characters (the validator saw them).
+fn group<'a>(word: &str, of: impl IntoIterator<Item = (&'a str, Option<&'a Type>)>, resolve: &Resolve, out: &mut String) {
+    out.push_str(word);
+    out.push('<');
+    for (name, ty) in of {
+        if out.len() > SPELLED_BYTES_MAX {
+            return;
+        }
+        out.push_str(name);
+        out.push(':');
+        spell(resolve, ty, out);
+        out.push(',');
+    }
+    out.push('>');
 }

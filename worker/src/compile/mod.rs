@@ -89,7 +89,12 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
 
 fn converse(channel: &mut Channel) -> Result<(), FrameError> {
     let (request, fds) = channel.receive::<CompileRequest>()?;
-    let Compiled { code, manifest, imports, engine } = match read(fds).and_then(|module| compile(module.as_slice(), request.world)) {
+    // A panic of a decoder or of the compiler is a refusal like any other: the process ends with this conversation anyway.
+    let caught = |module: &[u8]| {
+        let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile(module, request.world)));
+        compiled.unwrap_or(Err(ModuleRefusal::Compiler))
+    };
+    let Compiled { code, manifest, imports, engine } = match read(fds).and_then(|module| caught(module.as_slice())) {
         Ok(compiled) => compiled,
         Err(refusal) => return channel.send(&CompileReply::Refused(refusal), &[]),
     };
@@ -112,5 +117,7 @@ fn read(fds: Vec<OwnedFd>) -> Result<protocol::column::AlignedBytes, ModuleRefus
     }
 }
 
+#[cfg(test)]
+mod features;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -51,6 +51,20 @@ impl Derived {
         }
     }
 
+    /// Bytes that its values and their bitmap take once it is whole.
+    pub fn bytes(&self) -> u64 {
+        let width = match self.declared.ty {
+            DerivedType::Number { .. } => 8,
+            DerivedType::Category { .. } => 4,
+        };
+        self.rows.saturating_mul(width).saturating_add(self.rows.div_ceil(8))
+    }
+
+    /// Whether any of it came.
+    pub fn has_begun(&self) -> bool {
+        self.whole.is_some() || !self.validity.is_empty()
+    }
+
     fn wrong(&self) -> GuestFailure {
         GuestFailure::Derived(self.declared.name.clone())
     }

@@ -13,9 +13,6 @@ use protocol::table::{TableError, TableRequest};
 use super::derive::Derived;
 use crate::map::Mapped;
 
-/// Rows that one call may bring or take.
-pub const CHUNK_ROWS_MAX: u32 = 1 << 20;
-
 /// The state of one run.
 pub struct Host {
     pub request: GuestRequest,
@@ -68,7 +65,7 @@ impl Host {
     }
 
     fn range(&self, start: u64, len: u32) -> Result<std::ops::Range<usize>, GuestFailure> {
-        LimitExceeded::check("chunk_rows_max", CHUNK_ROWS_MAX.into(), 0, len.into())?;
+        LimitExceeded::check("chunk_rows_max", Limits::STANDARD.chunk_rows_max.into(), 0, len.into())?;
         LimitExceeded::check("rows", self.request.rows, start, len.into())?;
         let start = usize::try_from(start).map_err(|_| GuestFailure::Internal)?;
         Ok(start..start + len as usize)
@@ -218,12 +215,12 @@ impl wasmtime::ResourceLimiter for Growth {
         Ok(grow("guest_table_elements_max", limit, &mut self.elements, (current, desired), &mut self.refused))
     }
     fn instances(&self) -> usize {
-        256
+        usize::try_from(Limits::STANDARD.guest_instances_max).unwrap_or(0)
     }
     fn tables(&self) -> usize {
-        256
+        usize::try_from(Limits::STANDARD.guest_tables_max).unwrap_or(0)
     }
     fn memories(&self) -> usize {
-        16
+        usize::try_from(Limits::STANDARD.guest_memories_max).unwrap_or(0)
     }
 }

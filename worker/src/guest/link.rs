@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use protocol::limits::LimitExceeded;
+use protocol::limits::{LimitExceeded, Limits};
 use protocol::message::GuestFailure;
 use protocol::model::LinearModel;
 use protocol::plan::ViewType;
@@ -227,8 +227,15 @@ fn append(
     take: impl FnOnce(&Store<'_>, &mut Derived) -> Result<(), GuestFailure>,
 ) -> wasmtime::Result<()> {
     let mut all = std::mem::take(&mut store.data_mut().derived);
+    let held = all.iter().filter(|d| d.has_begun()).map(Derived::bytes).fold(0, u64::saturating_add);
     let taken = match usize::try_from(index).ok().and_then(|i| all.get_mut(i)) {
-        Some(derived) => take(&store, derived),
+        Some(derived) => {
+            // Before the first value is kept: room for the whole column is reserved then.
+            let more = if derived.has_begun() { 0 } else { derived.bytes() };
+            LimitExceeded::check("output_bytes_max", Limits::STANDARD.output_bytes_max, held, more)
+                .map_err(GuestFailure::from)
+                .and_then(|()| take(&store, derived))
+        }
         None => Err(GuestFailure::Limit(LimitExceeded {
             name: "declared_columns".to_owned(),
             limit: all.len() as u64,

@@ -22,11 +22,6 @@ use self::host::Host;
 use crate::compile::engine;
 use crate::jail::{Confined, Jailed};
 
-/// Bytes that one call may make the host allocate for texts and lists of texts.
-const HOSTCALL_BYTES_MAX: usize = 16 << 20;
-/// Bytes of a module's own error text.
-const ERROR_BYTES_MAX: usize = 4096;
-
 /// Serves one conversation.
 ///
 /// # Errors
@@ -89,7 +84,7 @@ fn run(
     let component = load::load(&engine, code)?;
     let mut store = Store::new(&engine, Host::new(request, columns));
     store.limiter(|host| &mut host.growth);
-    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+    store.set_hostcall_fuel(usize::try_from(l.hostcall_bytes_max).map_err(|_| GuestFailure::Internal)?);
     let confined = confine(open, derived, rows).map_err(|_| GuestFailure::Internal)?;
     let ended = call(&mut store, &component, &confined);
     let host = store.into_data();
@@ -111,6 +106,7 @@ fn run(
 fn call(store: &mut Store<Host>, component: &Component, _confined: &Confined) -> Result<(), GuestFailure> {
     let mut linker = Linker::new(store.engine());
     link::analysis(&mut linker).map_err(|_| GuestFailure::Internal)?;
+    within_counts(component)?;
     let ready = linker.instantiate_pre(component).map_err(|_| GuestFailure::Code)?;
     let returned = (|| {
         let instance = ready.instantiate(&mut *store)?;
@@ -123,15 +119,31 @@ fn call(store: &mut Store<Host>, component: &Component, _confined: &Confined) ->
     })();
     match returned {
         Ok(None) => Ok(()),
-        Ok(Some(text)) => Err(GuestFailure::Error(text.get(..text.floor_char_boundary(ERROR_BYTES_MAX)).map(str::to_owned))),
+        Ok(Some(text)) => {
+            Err(GuestFailure::Error(text.get(..text.floor_char_boundary(Limits::STANDARD.error_bytes_max as usize)).map(str::to_owned)))
+        }
         Err(error) => Err(failure_of(error, store.data())),
     }
+}
+
+/// Tables and memories of all instances, before the first is made: the store would stop with a plain error.
+fn within_counts(component: &Component) -> Result<(), GuestFailure> {
+    let l = &Limits::STANDARD;
+    let Some(needed) = component.resources_required() else { return Err(GuestFailure::Code) };
+    LimitExceeded::check("guest_memories_max", l.guest_memories_max, 0, needed.num_memories.into())?;
+    LimitExceeded::check("guest_tables_max", l.guest_tables_max, 0, needed.num_tables.into())?;
+    Ok(())
 }
 
 /// What ended the run: a failure that a host function found, a limit, or a trap.
 fn failure_of(error: wasmtime::Error, host: &Host) -> GuestFailure {
     if let Some(failure) = error.downcast_ref::<GuestFailure>() {
         return failure.clone();
+    }
+    // The one error of wasmtime that is known by its text alone; a hostile case fails where the text changes.
+    if error.to_string().contains("fuel allocated for hostcalls") {
+        let limit = Limits::STANDARD.hostcall_bytes_max;
+        return LimitExceeded { name: "hostcall_bytes_max".to_owned(), limit, current: limit, requested: 1 }.into();
     }
     let limit = Limits::STANDARD.guest_stack_bytes_max;
     match (error.downcast_ref::<Trap>(), &host.growth.refused) {

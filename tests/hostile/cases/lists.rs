@@ -1,0 +1,138 @@
+//! Lists whose pointers, lengths or tags are false, texts that are none, indexes that wrap.
+
+use super::Class::{BadText, FalseLists, Flood, Indexes};
+use super::Covers::Import;
+use super::Expect::{Failed, FailedLimit, Harmless, Refused};
+use super::Source::{Beside, Core, Guest, Run};
+use super::{Case, Rows, case};
+
+pub const CASES: &[Case] = &[
+    case("list-beyond-memory", FalseLists, &[Import("derive#append-integers")],
+        Run("", "(call $append_integers (i32.const 1) (i32.const 1048568) (i32.const 8) (i32.const 0) (i32.const 0))"), Failed("Trap")),
+    case("list-far-beyond-memory", FalseLists, &[Import("derive#append-integers")],
+        Run("", "(call $append_integers (i32.const 1) (i32.const -8) (i32.const 8) (i32.const 0) (i32.const 0))"), Failed("Trap")),
+    case("list-whose-bytes-wrap", FalseLists, &[Import("derive#append-integers")],
+        Run("", "(call $append_integers (i32.const 1) (i32.const 8) (i32.const 0x20000001) (i32.const 0) (i32.const 0))"), Failed("Trap")),
+    case("list-of-all-lengths", FalseLists, &[Import("derive#append-codes")],
+        Run("", "(call $append_codes (i32.const 0) (i32.const 0) (i32.const -1) (i32.const 0) (i32.const 0))"), Failed("Trap")),
+    case("list-not-aligned", FalseLists, &[Import("derive#append-integers")],
+        Run("", "(call $append_integers (i32.const 1) (i32.const 4) (i32.const 8) (i32.const 0) (i32.const 0))"), Failed("Trap")),
+    case("codes-not-aligned", FalseLists, &[Import("derive#append-codes")],
+        Run("", "(call $append_codes (i32.const 0) (i32.const 2) (i32.const 8) (i32.const 0) (i32.const 0))"), Failed("Trap")),
+    case("validity-beyond-memory", FalseLists, &[Import("derive#append-codes")],
+        Run("", "(call $append_codes (i32.const 0) (i32.const 64) (i32.const 8) (i32.const 1048576) (i32.const 1))"), Failed("Trap")),
+    case("empty-list-at-the-end-of-memory", FalseLists, &[Import("derive#append-codes")],
+        Run("", "(call $append_codes (i32.const 0) (i32.const 1048576) (i32.const 0) (i32.const 1048576) (i32.const 0))"), Harmless("")),
+    case("result-area-beyond-memory", FalseLists, &[Import("view#read-codes")],
+        Run("", "(call $read_codes (i32.const 1) (i64.const 0) (i32.const 8) (i32.const 1048572))"), Failed("Trap")),
+    case("result-area-not-aligned", FalseLists, &[Import("view#read-codes")],
+        Run("", "(call $read_codes (i32.const 1) (i64.const 0) (i32.const 8) (i32.const 65))"), Failed("Trap")),
+    case("realloc-returns-beyond-memory", FalseLists, &[Import("view#read-numbers")],
+        Core("(module %imports% (memory (export \"memory\") 1)
+            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const -64))
+            (func (export \"run\") (result i32) (call $read_numbers (i32.const 0) (i64.const 0) (i32.const 8) (i32.const 64)) (i32.const 0)))"),
+        Failed("Trap")),
+    case("realloc-returns-unaligned", FalseLists, &[Import("view#read-numbers")],
+        Core("(module %imports% (memory (export \"memory\") 1)
+            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 4097))
+            (func (export \"run\") (result i32) (call $read_numbers (i32.const 0) (i64.const 0) (i32.const 8) (i32.const 64)) (i32.const 0)))"),
+        Failed("Trap")),
+    case("realloc-returns-one-place-for-all", FalseLists, &[Import("view#columns")],
+        Core("(module %imports% (memory (export \"memory\") 1)
+            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+            (func (export \"run\") (result i32) (call $columns (i32.const 64)) (i32.const 4096)))"),
+        Harmless("")),
+    case("realloc-traps", FalseLists, &[Import("view#read-dictionary")],
+        Core("(module %imports% (memory (export \"memory\") 1)
+            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) unreachable)
+            (func (export \"run\") (result i32) (call $read_dictionary (i32.const 1) (i32.const 64)) (i32.const 0)))"),
+        Failed("Trap")),
+    case("table-name-beyond-memory", FalseLists, &[Import("tables#request")],
+        Run("", "(call $request (i32.const 1048576) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1))"), Failed("Trap")),
+    case("table-keys-beyond-memory", FalseLists, &[Import("tables#request")],
+        Run("", "(call $request (i32.const 1048) (i32.const 1) (i32.const 1048572) (i32.const 1) (i32.const 1104) (i32.const 1))"), Failed("Trap")),
+    case("table-key-beyond-memory", FalseLists, &[Import("tables#request")],
+        Run("(data (i32.const 2048) \"\\00\\00\\00\\ff\\ff\\ff\\ff\\ff\")",
+            "(call $request (i32.const 1048) (i32.const 1) (i32.const 2048) (i32.const 1) (i32.const 1104) (i32.const 1))"), Failed("Trap")),
+    case("table-measures-of-all-lengths", FalseLists, &[Import("tables#request")],
+        Run("", "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const -1))"), Failed("Trap")),
+    case("variant-of-no-case", FalseLists, &[Import("tables#request")],
+        Run("(data (i32.const 1112) \"\\09\")",
+            "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1))"), Failed("Trap")),
+    case("option-of-no-case", FalseLists, &[Import("tables#request")],
+        Run("(data (i32.const 1116) \"\\05\")",
+            "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1))"), Failed("Trap")),
+    case("enum-of-no-case", FalseLists, &[Import("models#submit-linear")],
+        Run("", "(call $submit (i32.const 1048) (i32.const 1) (i32.const 7) (i32.const 1160) (i32.const 1) (i32.const 1168) (i32.const 1) (f64.const 0))"),
+        Failed("Trap")),
+    case("result-of-no-case", FalseLists, &[], Run("(data (i32.const 2048) \"\\09\")", "(return (i32.const 2048))"), Failed("Trap")),
+    case("result-beyond-memory", FalseLists, &[], Run("", "(return (i32.const -4))"), Failed("Trap")),
+    case("error-text-beyond-memory", FalseLists, &[],
+        Run("(data (i32.const 2048) \"\\01\\00\\00\\00\\00\\00\\00\\ff\\ff\\00\\00\\00\")", "(return (i32.const 2048))"), Failed("Trap")),
+    case("million-keys-of-one-long-text", Flood, &[Import("tables#request")],
+        Run("", "(local $a i32) (local.set $a (i32.const 65536))
+            (loop $l (i32.store (local.get $a) (i32.const 0)) (i32.store offset=4 (local.get $a) (i32.const 65536))
+                (br_if $l (i32.lt_u (local.tee $a (i32.add (local.get $a) (i32.const 8))) (i32.const 1048576))))
+            (call $request (i32.const 1048) (i32.const 1) (i32.const 65536) (i32.const 122880) (i32.const 1104) (i32.const 1))"),
+        FailedLimit("hostcall_bytes_max")),
+    case("text-not-utf-8", BadText, &[Import("job#log")],
+        Run("(data (i32.const 2048) \"\\ff\\fe\")", "(call $log (i32.const 2048) (i32.const 2))"), Failed("Trap")),
+    case("text-cut-in-a-character", BadText, &[Import("job#log")],
+        Run("(data (i32.const 2048) \"\\e7\\94\")", "(call $log (i32.const 2048) (i32.const 2))"), Failed("Trap")),
+    case("text-of-a-surrogate", BadText, &[Import("job#log")],
+        Run("(data (i32.const 2048) \"\\ed\\a0\\80\")", "(call $log (i32.const 2048) (i32.const 3))"), Failed("Trap")),
+    case("text-overlong", BadText, &[Import("job#log")],
+        Run("(data (i32.const 2048) \"\\c0\\80\")", "(call $log (i32.const 2048) (i32.const 2))"), Failed("Trap")),
+    case("text-beyond-memory", BadText, &[Import("job#log")],
+        Run("", "(call $log (i32.const 1048570) (i32.const 64))"), Failed("Trap")),
+    case("bad-text-on-real-rows-is-not-read", BadText, &[Import("job#log")],
+        Run("(data (i32.const 2048) \"\\ff\\fe\")", "(call $log (i32.const 2048) (i32.const 2))"), Harmless("")).on(Rows::Real),
+    case("table-name-not-utf-8", BadText, &[Import("tables#request")],
+        Run("(data (i32.const 1048) \"\\ff\")",
+            "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1))"), Failed("Trap")),
+    case("table-name-with-a-zero", BadText, &[Import("tables#request")],
+        Run("(data (i32.const 1048) \"t\\00\")",
+            "(call $request (i32.const 1048) (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1))"), Failed("Table")),
+    case("table-name-in-other-letters", BadText, &[Import("tables#request")],
+        Run("(data (i32.const 1048) \"\\d1\\82\")",
+            "(call $request (i32.const 1048) (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1))"), Failed("Table")),
+    case("error-text-not-utf-8", BadText, &[],
+        Run("(data (i32.const 2048) \"\\01\\00\\00\\00\\10\\08\\00\\00\\01\\00\\00\\00\\00\\00\\00\\00\\ff\")", "(return (i32.const 2048))"),
+        Failed("Trap")),
+    case("text-in-utf-16", BadText, &[],
+        Beside("(core module $h (memory (export \"m\") 1) (func (export \"f\") (param i32 i32)))
+            (core instance $h (instantiate $h))
+            (func (param \"a\" string) (canon lift (core func $h \"f\") (memory $h \"m\") (realloc (func $i \"cabi_realloc\")) string-encoding=utf16))"),
+        Refused("Invalid")),
+    case("text-in-latin-1", BadText, &[],
+        Beside("(core module $h (memory (export \"m\") 1) (func (export \"f\") (param i32 i32)))
+            (core instance $h (instantiate $h))
+            (func (param \"a\" string) (canon lift (core func $h \"f\") (memory $h \"m\") (realloc (func $i \"cabi_realloc\"))
+                string-encoding=latin1+utf16))"),
+        Refused("Invalid")),
+    case("rows-whose-end-wraps", Indexes, &[Import("view#read-numbers")],
+        Run("", "(call $read_numbers (i32.const 0) (i64.const -1) (i32.const 2) (i32.const 64))"), Failed("Limit")),
+    case("rows-beyond-the-view", Indexes, &[Import("view#read-codes")],
+        Run("", "(call $read_codes (i32.const 1) (i64.const 993) (i32.const 8) (i32.const 64))"), Failed("Limit")),
+    case("rows-of-a-view-without-rows", Indexes, &[Import("view#read-numbers"), Import("view#rows")],
+        Run("", "(call $read_numbers (i32.const 0) (call $rows) (i32.const 1) (i32.const 64))"), Failed("Limit")).on(Rows::None),
+    case("column-of-the-largest-number", Indexes, &[Import("view#read-integers")],
+        Run("", "(call $read_integers (i32.const -1) (i64.const 0) (i32.const 1) (i32.const 64))"), Failed("Limit")),
+    case("dictionary-of-the-largest-number", Indexes, &[Import("view#read-dictionary")],
+        Run("", "(call $read_dictionary (i32.const -1) (i32.const 64))"), Failed("Limit")),
+    case("dictionary-of-a-number", Indexes, &[Import("view#read-dictionary")],
+        Run("", "(call $read_dictionary (i32.const 0) (i32.const 64))"), Failed("Trap")),
+    case("numbers-of-a-category", Indexes, &[Import("view#read-numbers")],
+        Run("", "(call $read_numbers (i32.const 1) (i64.const 0) (i32.const 1) (i32.const 64))"), Failed("Trap")),
+    case("integers-of-a-category", Indexes, &[Import("view#read-integers")],
+        Run("", "(call $read_integers (i32.const 1) (i64.const 0) (i32.const 1) (i32.const 64))"), Failed("Trap")),
+    case("validity-from-the-last-byte-there-is", Indexes, &[Import("view#read-validity")],
+        Run("", "(call $read_validity (i32.const 0) (i64.const -8) (i32.const 16) (i32.const 64))"), Failed("Limit")),
+    case("more-rows-than-a-chunk", Indexes, &[],
+        Run("", "(call $read_codes (i32.const 1) (i64.const 0) (i32.const 1048577) (i32.const 64))"), FailedLimit("chunk_rows_max")),
+    case("declared-column-of-the-largest-number", Indexes, &[Import("derive#append-codes")],
+        Run("", "(call $append_codes (i32.const -1) (i32.const 0) (i32.const 8) (i32.const 0) (i32.const 0))"), Failed("Limit")),
+    case("column-that-is-none", Indexes, &[Import("view#read-integers")],
+        Run("", "(call $read_integers (i32.const 0) (i64.const 0) (i32.const 8) (i32.const 64))"), Failed("Internal")).on(Rows::Garbage),
+    case("an-index-beyond-in-rust", Indexes, &[], Guest("misbehaves", 7), Failed("Limit")),
+];
