@@ -10,7 +10,7 @@ use protocol::table::TableError;
 use super::process::WorkerError;
 
 /// Names of limits that are no field of [`Limits`].
-const LIMITS_BESIDE: [&str; 3] = ["granted_columns", "chunk_rows_max", "rows"];
+const LIMITS_BESIDE: [&str; 3] = ["granted_columns", "declared_columns", "rows"];
 
 impl WorkerError {
     /// The cause in fixed words: a limit by its name with its figures, all else by its kind.
