@@ -373,6 +373,13 @@ impl AlignedBytes {
     }
 }
 
+impl zeroize::Zeroize for AlignedBytes {
+    fn zeroize(&mut self) {
+        self.words.zeroize();
+        self.len = 0;
+    }
+}
+
 impl From<&[u8]> for AlignedBytes {
     fn from(bytes: &[u8]) -> Self {
         let mut b = Self::zeroed(bytes.len());

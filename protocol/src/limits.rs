@@ -72,10 +72,10 @@ limits! {
     Data upload_bytes_max: u64 = 4 << 30;
     /// Bytes of one uploaded data file after decompression.
     Data upload_expanded_bytes_max: u64 = 16 << 30;
-    /// Bytes that the columns of one import take while they are built.
-    Data import_bytes_max: u64 = 8 << 30;
+    /// Memory that the columns of one import take while they are built; with a row group within `ingest_memory_bytes_max`.
+    Data import_bytes_max: u64 = 1280 << 20;
     /// Bytes that one row group of a Parquet file takes when it is decoded.
-    Data row_group_bytes_max: u64 = 4 << 30;
+    Data row_group_bytes_max: u64 = 512 << 20;
     /// Rejected rows that an import reports one by one; more are counted.
     Data rejected_rows_reported_max: u32 = 1000;
 

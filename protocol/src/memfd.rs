@@ -32,8 +32,12 @@ impl MemfdWriter {
     ///
     /// # Errors
     /// A failed write or the kernel's refusal.
-    pub fn seal(self) -> std::io::Result<OwnedFd> {
-        let fd = OwnedFd::from(self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?);
+    pub fn seal(mut self) -> std::io::Result<OwnedFd> {
+        self.file.flush()?;
+        let (file, buffer) = self.file.into_parts();
+        // It holds the last bytes that went through it.
+        drop(buffer.map(zeroize::Zeroizing::new));
+        let fd = OwnedFd::from(file);
         rustix::fs::fcntl_add_seals(&fd, SEALS)?;
         Ok(fd)
     }

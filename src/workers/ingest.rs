@@ -6,6 +6,7 @@ use protocol::column::{AlignedBytes, Column, ColumnError, Physical};
 use protocol::limits::Limits;
 use protocol::message::{IngestFailure, IngestReply, IngestRequest, RejectedRow, WorkerRole};
 use protocol::schema::{ColumnSchema, ColumnType};
+use zeroize::Zeroizing;
 
 use super::memory::Patience;
 use super::pool::Workers;
@@ -14,8 +15,8 @@ use super::process::{KillSwitch, WorkerError, one_sealed};
 /// What an import brought.
 #[derive(Debug)]
 pub struct Ingested {
-    /// One a schema column, in [`protocol::column`]'s layout, validated here.
-    pub columns: Vec<AlignedBytes>,
+    /// One a schema column, in [`protocol::column`]'s layout, validated here; wiped when dropped.
+    pub columns: Vec<Zeroizing<AlignedBytes>>,
     /// Rows taken.
     pub rows: u64,
     /// Rows left out.
@@ -58,7 +59,7 @@ impl Workers {
         let [share] = self.reserve([WorkerRole::Ingest], Patience::Call, switch)?;
         let mut worker = self.take(WorkerRole::Ingest, share, switch)?;
         worker.send(request, &[upload.as_fd()])?;
-        let mut columns: Vec<AlignedBytes> = Vec::with_capacity(request.schema.len());
+        let mut columns: Vec<Zeroizing<AlignedBytes>> = Vec::with_capacity(request.schema.len());
         let mut rejected_rows = Vec::new();
         let (mut read, mut held) = (0, 0u64);
         loop {
@@ -84,7 +85,7 @@ impl Workers {
                     let left = Limits::STANDARD.ingest_memory_bytes_max.saturating_sub(held);
                     let sealed = one_sealed(fds, left.min(Limits::STANDARD.column_bytes_max))?;
                     held = held.saturating_add(sealed.len());
-                    let bytes = sealed.read().map_err(WorkerError::from)?;
+                    let bytes = sealed.read().map_err(WorkerError::from).map(Zeroizing::new)?;
                     check(&Column::parse(bytes.as_slice())?, schema)?;
                     columns.push(bytes);
                 }
@@ -97,7 +98,7 @@ impl Workers {
 
 fn finish(
     request: &IngestRequest,
-    columns: Vec<AlignedBytes>,
+    columns: Vec<Zeroizing<AlignedBytes>>,
     rows: u64,
     rejected: u64,
     rejected_rows: Vec<RejectedRow>,

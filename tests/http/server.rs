@@ -168,7 +168,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
+        // The server goes on until the process ends, and may be writing.
+        for _ in 0..50 {
+            if std::fs::remove_dir_all(&self.dir).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, fusebox};
+use crate::support::{Answer, TempDir, fusebox};
 use crate::world::{Papers, World, is_final, uscc};
 
-const TAX: &str = r#"
+pub const TAX: &str = r#"
 id = "canary_tax"
 title = "纳税"
 provider = "tax-bureau"
@@ -88,7 +88,7 @@ domain = ["A", "B"]
 nullable = false
 "#;
 
-const LOANS: &str = r#"
+pub const LOANS: &str = r#"
 id = "canary_loans"
 title = "贷款"
 provider = "harbour-bank"
@@ -139,7 +139,7 @@ nullable = false
 "#;
 
 /// `MARK` stands for what tells the plans apart.
-const PLAN: &str = r#"
+pub const PLAN: &str = r#"
 id = "PLAN"
 title = "信用"
 unit = "loans.uscc"
@@ -204,7 +204,7 @@ from = "tax.vat"
 transform = { bands = { cuts = [1000], labels = ["short", "long"] } }
 "#;
 
-const COLUMNS: &str = r#"
+pub const COLUMNS: &str = r#"
 canary_loans = ["uscc", "officer", "amount", "default_12m"]
 canary_tax = ["uscc", "person", "plate", "meter", "contact", "vat", "since", "grade"]
 "#;
@@ -259,7 +259,7 @@ fn value(name: &str) -> String {
     planted().into_iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name}")).1
 }
 
-fn tax_csv() -> String {
+pub fn tax_csv() -> String {
     let mut text = "uscc,person,plate,meter,contact,vat,since,grade\n".to_owned();
     let ordinary = |i: u64| {
         [
@@ -290,13 +290,13 @@ fn tax_csv() -> String {
     text
 }
 
-fn loans_csv() -> String {
+pub fn loans_csv() -> String {
     let rows = (0..ROWS).map(|i| format!("{},somebody,{},{}\n", uscc(i), 100 + i, u8::from(i % 3 == 0)));
     let canary = format!("{},{},{},1\n", uscc(CANARY), value("officer"), value("amount"));
     rows.fold("uscc,officer,amount,default_12m\n".to_owned(), |text, row| text + &row) + &canary
 }
 
-fn consents_csv() -> String {
+pub fn consents_csv() -> String {
     let rows = (0..ROWS).chain([CANARY]).map(|i| format!("{},credit_risk,2098-12-31\n", uscc(i)));
     let more =
         format!("{},{},2098-12-31\n{},credit_risk,{}\n", uscc(CANARY), value("purpose of a consent"), uscc(5), value("rejected expiry"));
@@ -338,15 +338,15 @@ fn needles() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Where a needle stands.
-struct Search {
+pub struct Search {
     by_first: Vec<Vec<usize>>,
     needles: Vec<(String, Vec<u8>)>,
-    bytes: u64,
-    files: usize,
+    pub bytes: u64,
+    pub files: usize,
 }
 
 impl Search {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let needles = needles();
         let mut by_first = vec![Vec::new(); 1 << 16];
         for (i, (name, needle)) in needles.iter().enumerate() {
@@ -357,7 +357,7 @@ impl Search {
     }
 
     /// Names of the needles in `bytes`.
-    fn found(&mut self, bytes: &[u8]) -> Vec<&str> {
+    pub fn found(&mut self, bytes: &[u8]) -> Vec<&str> {
         self.bytes += bytes.len() as u64;
         let mut found = std::collections::BTreeSet::new();
         for (at, pair) in bytes.windows(2).enumerate() {
@@ -371,7 +371,7 @@ impl Search {
     }
 
     /// Every file below.
-    fn directory(&mut self, dir: &Path) {
+    pub fn directory(&mut self, dir: &Path) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -403,8 +403,8 @@ impl Tape {
 fn planted_values_stand_nowhere_in_clear() {
     let mut search = Search::new();
     control(&mut search);
-    let tmp = std::env::temp_dir().join(format!("fusebox-canary-{}", std::process::id()));
-    std::fs::create_dir_all(&tmp).unwrap();
+    let folder = TempDir::new();
+    let tmp = folder.path();
     let mut world = World::start_in(&[], &[("TMPDIR", tmp.to_str().unwrap()), ("FUSEBOX_LOG", "trace")]);
     let tape = Tape::default();
     imports(&world, &tape);
@@ -446,18 +446,17 @@ fn planted_values_stand_nowhere_in_clear() {
     everything(&world, &tape);
     // While it runs: what lies in files now might be gone at the end.
     search.directory(&world.server.data());
-    search.directory(&tmp);
+    search.directory(tmp);
     let (size, remembered) = world.checkpoint();
     world.verified_log(&remembered, size);
     world.server.stop();
     search.directory(world.server.dir.path());
-    search.directory(&tmp);
+    search.directory(tmp);
     let heard = tape.0.into_inner().unwrap();
     let found = search.found(&heard);
     assert!(found.is_empty(), "{found:?} in an answer");
     assert!(world.server.log().contains("the module trapped"), "the server tells its own log how a run ended");
     eprintln!("{} needles, {} files, {} MB, {} kB of answers", search.needles.len(), search.files, search.bytes >> 20, heard.len() >> 10);
-    let _ = std::fs::remove_dir_all(&tmp);
 }
 
 /// The search finds what it is to find.

@@ -6,14 +6,17 @@ use std::io::{BufRead, BufReader};
 use fusebox::tlog::LeafKind;
 use serde_json::{Value, json};
 
-use crate::support::{Client, until};
+use crate::support::{Client, TempDir, until};
 use crate::world::{POWER, Papers, World, changed, children, lives, ticks};
 
 /// A server that runs two jobs at a time.
 fn two_at_a_time() -> World {
-    let config = std::env::temp_dir().join(format!("fusebox-lifecycle-{}.toml", std::process::id()));
+    let folder = TempDir::new();
+    let config = folder.path().join("fusebox.toml");
     std::fs::write(&config, "jobs_running_max = 2\n").unwrap();
-    World::start(&["--config", config.to_str().unwrap()])
+    let mut world = World::start(&["--config", config.to_str().unwrap()]);
+    world.folder = Some(folder);
+    world
 }
 
 /// Waits until no worker of the server computes.

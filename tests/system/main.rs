@@ -18,6 +18,7 @@ mod log;
 mod random;
 mod refusals;
 mod replay;
+mod residue;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

@@ -7,7 +7,7 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
 use crate::support::scenario::signing_key;
-use crate::support::{Answer, Client, Server, module, until};
+use crate::support::{Answer, Client, Server, TempDir, module, until};
 
 /// What an operator signs: this, then the 32 bytes of the digest.
 pub const SIGNATURE_CONTEXT: &[u8] = b"fusebox-module-v1\0";
@@ -347,6 +347,8 @@ disposal = "销毁"
 pub struct World {
     pub server: Server,
     key: Ed25519KeyPair,
+    /// A folder that the server's arguments name.
+    pub folder: Option<TempDir>,
 }
 
 impl World {
@@ -359,7 +361,7 @@ impl World {
     pub fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let server = Server::start_in(arguments, environment);
         let (key, public_key) = signing_key();
-        let world = Self { server, key };
+        let world = Self { server, key, folder: None };
         world.authority().put_toml("/v1/policies/floor", POLICY).good();
         for (owner, entry, id, rows) in [
             (world.bureau(), TAX, "tax_grades", tax_csv()),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::LimitExceeded;
 use crate::schema::ColumnSchema;
 
-/// Server to `ingest`. Descriptor: the upload (read-only file or memfd).
+/// Server to `ingest`. Descriptor: the upload (sealed memfd).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IngestRequest {
     /// Format of the upload.

@@ -124,13 +124,14 @@ impl Builder {
         Ok(())
     }
 
+    /// The memory that it takes.
     fn bytes(&self) -> u64 {
         let values = match &self.data {
-            Data::Int(values) => values.len() * 8,
-            Data::Code(codes, _) => codes.len() * 4,
-            Data::Text(offsets, bytes) => offsets.len() * 4 + bytes.len(),
+            Data::Int(values) => values.capacity() * 8,
+            Data::Code(codes, _) => codes.capacity() * 4,
+            Data::Text(offsets, bytes) => offsets.capacity() * 4 + bytes.capacity(),
         };
-        (values + self.present.bytes.len()) as u64
+        (values + self.present.bytes.capacity()) as u64
     }
 
     fn truncate(&mut self, rows: usize) {

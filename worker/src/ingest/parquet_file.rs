@@ -9,6 +9,7 @@ use polars_arrow::array::{Array, BooleanArray, PrimitiveArray, StaticArray as _,
 use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, TimeUnit};
 use polars_arrow::types::NativeType;
 use polars_buffer::Buffer as SharedBytes;
+use polars_parquet::parquet::schema::types::PhysicalType;
 use polars_parquet::read::schema::parquet_to_arrow_schema_with_options;
 use polars_parquet::read::{BasicDecompressor, FileMetadata, PageReader, RowGroupMetadata, column_iter_to_arrays, read_metadata};
 use protocol::limits::{LimitExceeded, Limits};
@@ -30,18 +31,14 @@ const PAGE_SEALED: u64 = thrift::path(&[3]);
 const PAGE_VALUES: u64 = thrift::path(&[5, 1]);
 const PAGE_VALUES_V2: u64 = thrift::path(&[8, 1]);
 const PAGE_DICTIONARY: u64 = thrift::path(&[7, 1]);
-/// Bytes of a text value beside its bytes.
-const TEXT_VALUE_BYTES: u64 = 16;
 
 type Buffer = SharedBytes<u8>;
 
 /// Reads an upload into the table.
 pub(super) fn read(upload: Upload, limits: &Limits, table: &mut Table<'_, '_>) -> Result<(), Stop> {
-    let bytes = upload.read_all()?;
-    check_footer(&bytes)?;
-    let mut file = Cursor::new(bytes);
-    let metadata = read_metadata(&mut file).map_err(|_| IngestFailure::Format)?;
-    let file = Buffer::from_vec(file.into_inner());
+    let file = Buffer::from_owner(upload.map()?);
+    check_footer(&file)?;
+    let metadata = read_metadata(&mut Cursor::new(file.as_slice())).map_err(|_| IngestFailure::Format)?;
     check_sizes(&metadata, limits, file.len() as u64)?;
     let fields = metadata.schema().fields();
     let names: Vec<&str> = fields.iter().map(|f| f.name()).collect();
@@ -85,7 +82,7 @@ fn check_footer(file: &[u8]) -> Result<(), IngestFailure> {
 /// Walks the page headers of a row group before anything is reserved for it: what it claims to become must fit the memory.
 fn check_group(file: &Buffer, group: &RowGroupMetadata, limits: &Limits) -> Result<(), IngestFailure> {
     let rows = group.num_rows() as u64;
-    let mut bytes = rows.saturating_mul(TEXT_VALUE_BYTES).saturating_mul(group.n_columns() as u64);
+    let mut bytes = 0u64;
     for column in group.parquet_columns() {
         // Flat columns have a value, or its absence, a row.
         if u64::try_from(column.num_values()) != Ok(rows) {
@@ -94,14 +91,25 @@ fn check_group(file: &Buffer, group: &RowGroupMetadata, limits: &Limits) -> Resu
         let range = column.byte_range();
         let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
         let chunk = start.zip(end).and_then(|(start, end)| file.get(start..end)).ok_or(IngestFailure::Format)?;
-        bytes = bytes.saturating_add(check_pages(chunk, rows)?);
+        let pages = check_pages(chunk, rows)?;
+        // Numbers are copied out of one page after the other, texts and their pages stay.
+        let (width, pages) = match column.physical_type() {
+            PhysicalType::ByteArray | PhysicalType::FixedLenByteArray(_) => (17, pages.all),
+            _ => (9, pages.largest),
+        };
+        bytes = bytes.saturating_add(rows.saturating_mul(width)).saturating_add(pages);
     }
     Ok(LimitExceeded::check("row_group_bytes_max", limits.row_group_bytes_max, 0, bytes)?)
 }
 
-/// The bytes that the pages of a column's chunk claim to become.
-fn check_pages(mut chunk: &[u8], rows: u64) -> Result<u64, IngestFailure> {
-    let (mut values, mut bytes) = (0u64, 0u64);
+/// Bytes that pages claim to become.
+struct Pages {
+    all: u64,
+    largest: u64,
+}
+
+fn check_pages(mut chunk: &[u8], rows: u64) -> Result<Pages, IngestFailure> {
+    let (mut values, mut pages) = (0u64, Pages { all: 0, largest: 0 });
     while values < rows {
         let (mut plain, mut sealed, mut page_values, mut dictionary) = (-1, -1, 0, 0);
         let length = thrift::structure(chunk, thrift::PAGE, &mut |path, value| match path {
@@ -121,10 +129,10 @@ fn check_pages(mut chunk: &[u8], rows: u64) -> Result<u64, IngestFailure> {
             return Err(IngestFailure::Format);
         }
         values += page_values as u64;
-        bytes = bytes.saturating_add(plain as u64);
+        pages = Pages { all: pages.all.saturating_add(plain as u64), largest: pages.largest.max(plain as u64) };
         chunk = length.checked_add(sealed).and_then(|used| chunk.get(used..)).ok_or(IngestFailure::Format)?;
     }
-    Ok(bytes)
+    Ok(pages)
 }
 
 /// Refuses what the metadata itself says is too much. What it hides, the memory limit of the process meets.

@@ -7,7 +7,10 @@ use std::rc::Rc;
 
 use encoding_rs::{Decoder, DecoderResult, GB18030};
 use protocol::limits::{LimitExceeded, Limits};
+use protocol::memfd::SealedFd;
 use protocol::message::IngestFailure;
+
+use crate::map::Mapped;
 
 /// Bytes of one step of decoding.
 const STEP_BYTES: usize = 1 << 16;
@@ -28,11 +31,13 @@ impl Upload {
         Ok(Self { fd, at: 0, bytes })
     }
 
-    /// All bytes.
-    pub(super) fn read_all(mut self) -> Result<Vec<u8>, IngestFailure> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.bytes).map_err(|_| IngestFailure::Internal)?);
-        self.read_to_end(&mut bytes).map_err(|e| failure_of(&e))?;
-        Ok(bytes)
+    /// All bytes, mapped: what a sealed memory holds is no memory of this process.
+    pub(super) fn map(self) -> Result<Mapped, IngestFailure> {
+        let sealed = SealedFd::verify(self.fd, self.bytes).map_err(|_| IngestFailure::Internal)?;
+        if sealed.is_empty() {
+            return Err(IngestFailure::Format);
+        }
+        Mapped::new(&sealed).map_err(|_| IngestFailure::Internal)
     }
 }
 

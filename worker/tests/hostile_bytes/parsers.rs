@@ -212,20 +212,20 @@ fn forged() -> Vec<(Forged, &'static str)> {
     for (codec, name) in
         [(1, "Snappy"), (2, "gzip"), (3, "LZO"), (4, "Brotli"), (5, "LZ4 of old"), (6, "Zstandard"), (7, "LZ4"), (99, "none known")]
     {
-        all.push((Forged { codec, plain_bytes: Some(200 << 20), ..of(name, 10) }, "refused"));
+        all.push((Forged { codec, plain_bytes: Some(64 << 20), ..of(name, 10) }, "refused"));
     }
     all
 }
 
-/// One value of 64 MB and a thousand equal ones, by every compression.
+/// One value of 32 MB and a thousand equal ones, by every compression.
 fn expanding() -> Vec<(String, Vec<u8>)> {
-    let long = "a".repeat(64 << 20);
+    let long = "a".repeat(32 << 20);
     let of = |texts: &[Option<&str>]| -> Vec<(&str, Box<dyn Array>)> { vec![("t", Utf8ViewArray::from_slice(texts).boxed())] };
     let mut all = Vec::new();
     for compression in seeds::COMPRESSIONS.into_iter().skip(1) {
         let bytes = seeds::parquet_of(&of(&[Some("b"), Some(&long)]), compression, Version::V1, false);
         assert!(bytes.len() < 4 << 20, "{compression:?}: {}", bytes.len());
-        all.push((format!("64 MB by {compression:?}"), bytes));
+        all.push((format!("32 MB by {compression:?}"), bytes));
     }
     all
 }
