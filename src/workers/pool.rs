@@ -1,7 +1,7 @@
 //! Children that wait: started before they are needed, so that a warm job pays no process start. Work is given to them within the
 //! memory that all together may have ([`super::memory`]) and within the wall time of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -69,7 +69,8 @@ struct Inner {
 /// The children of one role that wait, and how many are being started.
 #[derive(Debug, Default)]
 struct Waiting {
-    ready: Vec<Process>,
+    /// The oldest first: none is passed over for ever by those that come after it.
+    ready: VecDeque<Process>,
     starting: usize,
 }
 
@@ -192,7 +193,7 @@ impl Workers {
     }
 
     fn pop(&self, role: WorkerRole) -> Option<Process> {
-        self.inner.waiting().get_mut(&role).and_then(|w| w.ready.pop())
+        self.inner.waiting().get_mut(&role).and_then(|w| w.ready.pop_front())
     }
 
     /// Starts children until enough wait, on a thread of its own: nobody waits for it.

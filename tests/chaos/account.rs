@@ -16,8 +16,8 @@ const DESCRIPTORS_MORE_MAX: i64 = 8;
 /// Memory that the server may have more of: freed pieces that the allocator keeps, a log that grew by a leaf a job.
 const RSS_MORE_MAX_MIB: i64 = 48;
 
-/// Everything that a failure of a job on real data may say: one of these, and nothing after it but the figures of a limit.
-const CLOSED: [&str; 17] = [
+/// All that a failure of a job on real data may say of a conversation.
+const CLOSED: [&str; 20] = [
     "a worker could not be started",
     "the worker closed the conversation",
     "the worker closed inside a frame",
@@ -31,12 +31,16 @@ const CLOSED: [&str; 17] = [
     "the socket failed",
     "a descriptor was not sealed shared memory",
     "shared memory was larger than allowed",
-    "a worker answered out of turn: ",
-    "engine: ",
-    "guest: ",
-    // How a worker ended, by its keeper.
-    "the worker",
+    "the worker was killed",
+    "the worker's conversation broke",
+    "the worker's jail could not be entered",
+    "the worker needed more memory than it may use",
+    "the worker needed more processor time than it may use",
+    "the worker made a system call that its role does not need",
+    "the worker died of a fault",
 ];
+/// And how it begins where fixed words or the figures of a limit follow.
+const CLOSED_BEFORE_MORE: [&str; 3] = ["a worker answered out of turn: ", "engine: ", "guest: "];
 
 /// What the server holds.
 pub struct Residue {
@@ -159,7 +163,8 @@ pub fn jobs(world: &mut World, told: &Told) {
 /// Why a job failed, in words that hold nothing of a worker's own.
 fn closed_reason(seen: &Value, synthetic: bool) -> String {
     let reason = seen["failure"].as_str().unwrap_or_else(|| panic!("no reason: {seen}"));
-    assert!(CLOSED.iter().any(|closed| reason.starts_with(closed)) || synthetic, "{seen}");
+    let closed = CLOSED.contains(&reason) || CLOSED_BEFORE_MORE.iter().any(|start| reason.starts_with(start));
+    assert!(closed || synthetic, "{seen}");
     // Its author reads on synthetic data what a module says; there nothing else is at stake.
     assert!(synthetic || !seen.to_string().contains("9135"), "{seen}");
     assert!(["run.failed", "table.request"].contains(&seen["refusal"]["rule"].as_str().unwrap()), "{seen}");
