@@ -59,12 +59,12 @@ pub fn measure() -> Result<Outcome> {
         each.insert(name.to_owned(), json!({ "ratio": rounded(pairs.ratio()), "median_ms": ms }));
         all.push(pairs);
     }
-    let outcome = geometric_mean(&all).context("no kernel was measured")?;
+    let outcome = geometric_mean(&all, Target::AtMost(TARGET)).context("no kernel was measured")?;
     Ok(outcome.with("kernels", each))
 }
 
 /// Kernel by kernel in one number: ratios are multiplied, times added.
-fn geometric_mean(all: &[Pairs]) -> Option<Outcome> {
+pub fn geometric_mean(all: &[Pairs], target: Target) -> Option<Outcome> {
     let count = all.len() as f64;
     let mean = |of: &dyn Fn(&Pairs) -> f64| (all.iter().map(|p| of(p).ln()).sum::<f64>() / count).exp();
     let first = all.first()?;
@@ -73,7 +73,7 @@ fn geometric_mean(all: &[Pairs]) -> Option<Outcome> {
     let total = |side: fn(&Pairs) -> &Vec<f64>| all.iter().map(|p| median(side(p))).sum();
     Some(Outcome {
         ratio: mean(&Pairs::ratio),
-        target: Target::AtMost(TARGET),
+        target,
         runs: by_turn.len(),
         spread,
         median_ms: [total(|p| &p.ours), total(|p| &p.plain)],

@@ -20,6 +20,14 @@ pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
 /// # Errors
 /// The settings do not suit this machine.
 pub fn engine() -> wasmtime::Result<Engine> {
+    Engine::new(&config()?)
+}
+
+/// Its settings.
+///
+/// # Errors
+/// A limit does not fit this machine's words.
+pub fn config() -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config
         .wasm_features(WasmFeatures::all().difference(FEATURES), false)
@@ -40,7 +48,7 @@ pub fn engine() -> wasmtime::Result<Engine> {
         .wasm_backtrace_max_frames(None)
         .native_unwind_info(false)
         .generate_address_map(false);
-    Engine::new(&config)
+    Ok(config)
 }
 
 struct Sha256(ring::digest::Context);

@@ -22,7 +22,7 @@ use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, World};
 
 use crate::jail::Jailed;
 
-pub use engine::{FEATURES, engine, engine_digest};
+pub use engine::{FEATURES, config, engine, engine_digest};
 pub use interface::WIT;
 
 /// A module that passed, compiled.
