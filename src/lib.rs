@@ -33,7 +33,8 @@
 //! - What leaves was decided by [`gate`] and its leaf is in the log before anyone can read it: row, artefact and leaf are one commit.
 //! - Whoever acts holds a [`policy::Permit`] for that action on that thing; the storage function takes it by value. Default deny.
 //! - A job on real data holds an [`agreement::InForce`]; it is judged at submission, before the run and in the releasing transaction.
-//! - A worker is hostile: frames are bounded and typed, descriptors verified, columns copied before they are validated.
+//! - A worker is hostile, and jailed before it reads a byte (`worker/src/jail`): no server starts where a layer that is not waived is
+//!   missing. Frames are bounded and typed, descriptors verified, columns copied before they are validated.
 //! - No value of a dataset stands in clear in a file: segments, artefacts and log bodies are sealed; the log's public leaf is a
 //!   header and a salted commitment.
 //! - Errors have two texts: the caller's holds no data, no paths, no type names; the log's holds no data.
