@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`id`], [`clock`], [`refusal`] | names, time, closed reasons |
 //! | [`store`] | SQLite state with group commit, sealed segments and artefacts, keys |
-//! | [`tlog`], [`policy`], [`catalog`], [`agreement`], [`sdc`] | release log; authorisation and release policy; datasets and plans; the three papers; disclosure rules |
+//! | [`tlog`], [`policy`], [`catalog`], [`agreement`], [`sdc`], [`dp`] | release log; authorisation and release policy; datasets and plans; the three papers; disclosure rules; differential privacy |
 //! | [`gate`] | the one exit: decides, logs, releases |
 //! | [`workers`] | the untrusted processes and what is said to them |
 //! | [`jobs`] | queue and life of a job, imports, modules, disposal |
@@ -51,6 +51,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dp;
 pub mod gate;
 pub mod id;
 pub mod jobs;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use fusebox::workers::{GuestInput, KillSwitch, Patience, View, WorkerSettings, Workers};
 use fusebox_worker::map::Mapped;
 use protocol::column::Column;
-use protocol::message::{WorkerRole, World};
+use protocol::message::WorkerRole;
 use std::hint::black_box;
 
 const RUNS: usize = 15;
@@ -22,15 +22,14 @@ const READINGS: [u64; 2] = [2, 42];
 /// Measures one reading of a column.
 pub fn measure() -> Result<Outcome> {
     let workers = Workers::new(WorkerSettings::alone(place::worker()?, 2, 1));
-    let compiled = workers.compile(&place::module("bench-handover")?, World::Analysis, Patience::Job, &KillSwitch::default())?;
+    let compiled = workers.compile(&place::module("bench-handover")?, Patience::Job, &KillSwitch::default())?;
     let code = protocol::memfd::sealed("code", &compiled.code)?;
     let view = data::view(data::ROWS)?;
     let (_, fd) = view.granted().find(|(c, _)| c.name == "value").context("no column")?;
     let mapped = Mapped::new(fd)?;
     let values = Column::parse(&mapped)?.i64s().context("no integers")?;
     let run = |view: &View, readings: u64| {
-        let input =
-            GuestInput { world: World::Analysis, code: &code, view, manifest: compiled.manifest.clone(), seed: readings, synthetic: false };
+        let input = GuestInput { code: &code, view, manifest: compiled.manifest.clone(), seed: readings, synthetic: false };
         time_ms(|| {
             let [share] = workers.reserve([WorkerRole::Guest], Patience::Job, &KillSwitch::default())?;
             workers.run(&input, share, &KillSwitch::default()).map(drop).map_err(|(error, _)| anyhow!(error))

@@ -9,8 +9,8 @@ use protocol::column::{Parts, write_column};
 use protocol::limits::LimitExceeded;
 use protocol::manifest::{DerivedColumn, DerivedType, Manifest, ManifestError};
 use protocol::message::{
-    CompileReply, CompileRequest, EngineFailure, EngineReply, EngineRequest, GuestFailure, GuestReply, GuestRequest, IngestFailure,
-    IngestReply, IngestRequest, ModuleRefusal, RejectedRow, RowRule, UploadFormat, World,
+    CompileReply, CompileRequest, EngineFailure, EngineReply, EngineRequest, GuestFailure, GuestOpening, GuestReply, GuestRequest,
+    IngestFailure, IngestReply, IngestRequest, ModuleRefusal, RejectedRow, RowRule, UploadFormat,
 };
 use protocol::model::{LinearModel, Link};
 use protocol::plan::{FusionReport, ViewColumn, ViewType, Visibility};
@@ -101,9 +101,9 @@ fn messages() -> Vec<Vec<u8>> {
         message(3, &CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into())))),
         message(4, &EngineRequest::View { columns: columns.clone(), threads: 1, units: 3 }),
         message(4, &EngineRequest::Reduce { tables: vec![table], derived }),
-        message(5, &GuestRequest { world: World::Analysis, columns, rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 }),
+        message(5, &GuestOpening::Run(GuestRequest { columns, rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 })),
         message(6, &IngestRequest { format: UploadFormat::CsvGz, schema: upload_schema(), unique: vec![0, 3] }),
-        message(7, &CompileRequest { world: World::Analysis }),
+        message(7, &CompileRequest {}),
     ]
 }
 

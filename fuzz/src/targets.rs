@@ -18,7 +18,7 @@ use protocol::limits::Limits;
 use protocol::linkage::canonical;
 use protocol::manifest::Manifest;
 use protocol::memfd::SealedFd;
-use protocol::message::{self, GuestReply, IngestReply, IngestRequest, UploadFormat, World};
+use protocol::message::{self, GuestReply, IngestReply, IngestRequest, UploadFormat};
 use protocol::schema::{ColumnSchema, ColumnType, LinkageKey, Role};
 use protocol::seal::{SealKey, open_all, seal};
 use protocol::table::TableRequest;
@@ -115,7 +115,7 @@ pub fn message(data: &[u8]) {
             }
         }
         4 => drop(crosses::<message::EngineRequest>(data)),
-        5 => drop(crosses::<message::GuestRequest>(data)),
+        5 => drop(crosses::<message::GuestOpening>(data)),
         6 => drop(crosses::<IngestRequest>(data)),
         _ => drop(crosses::<message::CompileRequest>(data)),
     }
@@ -285,9 +285,9 @@ pub fn paper(data: &[u8]) {
 
 /// A module, up to the compiler.
 pub fn module(data: &[u8]) {
-    if let Ok(examined) = fusebox_worker::compile::examine(data, World::Analysis) {
+    if let Ok(examined) = fusebox_worker::compile::examine(data) {
         examined.manifest.validate().expect("it was examined");
-        let again = fusebox_worker::compile::examine(&examined.component, World::Analysis);
+        let again = fusebox_worker::compile::examine(&examined.component);
         // A component made of a core module keeps the module's manifest inside.
         assert_eq!(again.map(|a| a.imports), Ok(examined.imports));
     }

@@ -14,6 +14,7 @@
 //! | [`plan`] | a fusion plan as the engine gets it, and its report |
 //! | [`table`] | table requests, exact cells and their evidence |
 //! | [`model`] | typed models |
+//! | [`fold`] | blocks of privacy units, clipped contributions |
 //! | [`manifest`] | what a module declares about itself |
 //! | [`message`] | one enum a direction and role |
 //! | [`secret`] | keys on their way to a worker |
@@ -26,6 +27,7 @@
 
 pub mod canonical;
 pub mod column;
+pub mod fold;
 pub mod frame;
 pub mod jail;
 pub mod limits;

@@ -144,6 +144,29 @@ limits! {
     /// Bytes that one call may make the host allocate for texts and lists of texts.
     Run hostcall_bytes_max: u64 = 16 << 20;
 
+    /// Columns that a fold reads.
+    Run fold_columns_max: u32 = 128;
+    /// Length of a contribution: one fits a frame.
+    Run fold_dimension_max: u32 = 100_000;
+    /// Length of a fold's state.
+    Run fold_state_max: u32 = 100_000;
+    /// Rounds of a fold.
+    Run fold_rounds_max: u32 = 1000;
+    /// Shared blocks.
+    Run fold_blocks_max: u32 = 1 << 20;
+    /// Shared blocks that get a process each.
+    Run fold_process_blocks_max: u32 = 256;
+    /// Rows of one privacy unit.
+    Run fold_unit_rows_max: u32 = 1 << 16;
+    /// Rows of one block: the rows beyond are left out, those with the largest hash first.
+    Run fold_block_rows_max: u32 = 1 << 20;
+    /// Guest processes that may end under one job before the job ends.
+    Run fold_restarts_max: u32 = 16;
+    /// Fuel of one block, or of one update.
+    Run fold_fuel_max: u64 = 10_000_000_000;
+    /// Linear memory of one instance of a fold.
+    Run fold_memory_bytes_max: u64 = 64 << 20;
+
     /// Columns a module may derive.
     Output derived_columns_max: u32 = 32;
     /// Labels of a derived category.

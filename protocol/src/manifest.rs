@@ -2,9 +2,10 @@
 //!
 //! A derived column's labels stand here, fixed before any data is seen: a module cannot write values into labels.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::{LimitExceeded, Limits};
+use crate::message::World;
 use crate::schema::is_name;
 
 /// Name of the custom section.
@@ -18,9 +19,92 @@ pub struct Manifest {
     pub name: String,
     /// The author's version.
     pub version: String,
-    /// Columns it will derive, at most once each.
+    /// Columns it will derive, at most once each; none where it is a fold.
     #[serde(default)]
     pub derived: Vec<DerivedColumn>,
+    /// Set where the module is a fold.
+    #[serde(default)]
+    pub fold: Option<FoldManifest>,
+}
+
+/// What a fold declares: fixed before any data is seen, so that neither a length nor a label can depend on any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoldManifest {
+    /// Columns of the view that it reads, in its order.
+    pub columns: Vec<FoldColumn>,
+    /// Length of a contribution.
+    pub dimension: u32,
+    /// Length of the state.
+    pub state: u32,
+}
+
+/// A column that a fold reads. In JSON one flat object, as [`DerivedColumn`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoldColumn {
+    /// Its name in the view.
+    pub name: String,
+    /// Its type.
+    pub ty: FoldType,
+}
+
+/// Type of a column that a fold reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FoldType {
+    /// Stored integers of 10^-scale.
+    Number {
+        /// Decimal digits after the point (0 to 9); those of the view's column.
+        scale: u8,
+    },
+    /// Numbers of these labels; -1 where the value is none of them.
+    Category {
+        /// The labels.
+        labels: Vec<String>,
+    },
+    /// Days since 1970-01-01.
+    Date,
+    /// Hours since 1970-01-01T00.
+    Hour,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type", deny_unknown_fields)]
+enum FlatFold {
+    Number { name: String, scale: u8 },
+    Category { name: String, labels: Vec<String> },
+    Date { name: String },
+    Hour { name: String },
+}
+
+impl Serialize for FoldColumn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return (&self.name, &self.ty).serialize(serializer);
+        }
+        let name = self.name.clone();
+        match self.ty.clone() {
+            FoldType::Number { scale } => FlatFold::Number { name, scale },
+            FoldType::Category { labels } => FlatFold::Category { name, labels },
+            FoldType::Date => FlatFold::Date { name },
+            FoldType::Hour => FlatFold::Hour { name },
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FoldColumn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <(String, FoldType)>::deserialize(deserializer).map(|(name, ty)| Self { name, ty });
+        }
+        let (name, ty) = match FlatFold::deserialize(deserializer)? {
+            FlatFold::Number { name, scale } => (name, FoldType::Number { scale }),
+            FlatFold::Category { name, labels } => (name, FoldType::Category { labels }),
+            FlatFold::Date { name } => (name, FoldType::Date),
+            FlatFold::Hour { name } => (name, FoldType::Hour),
+        };
+        Ok(Self { name, ty })
+    }
 }
 
 /// A column that a module derives. In JSON one flat object, `{"name": …, "type": "number", "scale": …, "min": …, "max": …}` or
@@ -42,7 +126,7 @@ enum Flat {
 }
 
 impl Serialize for DerivedColumn {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if !serializer.is_human_readable() {
             return (&self.name, &self.ty).serialize(serializer);
         }
@@ -55,7 +139,7 @@ impl Serialize for DerivedColumn {
 }
 
 impl<'de> Deserialize<'de> for DerivedColumn {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
             return <(String, DerivedType)>::deserialize(deserializer).map(|(name, ty)| Self { name, ty });
         }
@@ -96,7 +180,7 @@ pub enum ManifestError {
     #[error("`{0}` is not a name, or is there twice")]
     Name(String),
     /// Labels empty, with control characters, or twice the same; or bounds in the wrong order.
-    #[error("the declaration of derived column `{0}` is not valid")]
+    #[error("the declaration of column `{0}` is not valid")]
     Column(String),
     /// A limit.
     #[error(transparent)]
@@ -104,6 +188,11 @@ pub enum ManifestError {
 }
 
 impl Manifest {
+    /// The world that the module is for.
+    pub fn world(&self) -> World {
+        if self.fold.is_some() { World::Fold } else { World::Analysis }
+    }
+
     /// Checks the declaration.
     ///
     /// # Errors
@@ -113,6 +202,13 @@ impl Manifest {
         LimitExceeded::check("derived_columns_max", l.derived_columns_max.into(), 0, self.derived.len() as u64)?;
         if !is_name(&self.name) || self.version.is_empty() || self.version.len() > 64 || self.version.chars().any(char::is_control) {
             return Err(ManifestError::Name(self.name.chars().take(64).collect()));
+        }
+        if let Some(fold) = &self.fold {
+            // A fold has no way to bring a column.
+            if let Some(derived) = self.derived.first() {
+                return Err(ManifestError::Column(derived.name.chars().take(64).collect()));
+            }
+            fold.validate()?;
         }
         let mut seen = std::collections::BTreeSet::new();
         for column in &self.derived {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use protocol::limits::Limits;
 use protocol::memfd::{self, SealedFd};
-use protocol::message::{GuestFailure, WorkerRole, World};
+use protocol::message::{GuestFailure, WorkerRole};
 use protocol::plan::FusionReport;
 use protocol::seal::SealKey;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ impl Stage {
     }
 
     fn compile(&self) -> Result<Compiled, CliError> {
-        self.workers.compile(&self.module, World::Analysis, Patience::Job, &KillSwitch::default()).map_err(|e| match e {
+        self.workers.compile(&self.module, Patience::Job, &KillSwitch::default()).map_err(|e| match e {
             CompileError::Refused(refusal) => {
                 CliError::failed(format!("the module would be refused: {refusal}"), "build it with the guest SDK, and import nothing else")
             }
@@ -239,7 +239,7 @@ fn rehearse(files: Files, run: &Run) -> Result<Answer, CliError> {
     let view = stage.view(run)?;
     let code = memfd::sealed("code", &compiled.code).map_err(|e| CliError::failed(format!("shared memory: {e}"), "free some memory"))?;
     let manifest = compiled.manifest.clone();
-    let input = GuestInput { world: World::Analysis, code: &code, view: &view, manifest, seed: run.seed, synthetic: true };
+    let input = GuestInput { code: &code, view: &view, manifest, seed: run.seed, synthetic: true };
     let guest = share(&stage.workers, WorkerRole::Guest).map_err(|e| worker_failed(&e))?;
     let output = match stage.workers.run(&input, guest, &KillSwitch::default()) {
         Ok(output) => output,

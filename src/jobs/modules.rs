@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use protocol::jail::Ending;
 use protocol::limits::Limits;
 use protocol::manifest::Manifest;
-use protocol::message::{ModuleRefusal, WorkerRole, World};
+use protocol::message::{ModuleRefusal, WorkerRole};
 use protocol::seal::{self, SealKey};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -177,7 +177,7 @@ impl VerifiedModule {
     /// # Errors
     /// `module.*`, naming what the author can mend; `request.overloaded`.
     pub fn compile(self, workers: &Workers) -> Result<CompiledModule, JobError> {
-        match workers.compile(&self.bytes, World::Analysis, Patience::Call, &KillSwitch::default()) {
+        match workers.compile(&self.bytes, Patience::Call, &KillSwitch::default()) {
             Ok(compiled) => Ok(CompiledModule { verified: self, compiled }),
             Err(CompileError::Refused(refusal)) => Err(refused(&refusal).into()),
             Err(CompileError::Worker(WorkerError::Busy)) => Err(overloaded().into()),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use protocol::message::{SecretKey, Source, SourceColumn, WorkerRole, World};
+use protocol::message::{SecretKey, Source, SourceColumn, WorkerRole};
 use protocol::plan::{FusePlan, Transform, ViewColumn, ViewType, Visibility};
 use protocol::seal::SealKey;
 
@@ -52,7 +52,6 @@ impl Jobs {
         let [engine, guest] = way.workers.reserve([WorkerRole::Engine, WorkerRole::Guest], way.patience, switch)?;
         let (mut engine, view) = self.view(spec, prepared, way, engine, switch)?;
         let input = GuestInput {
-            world: World::Analysis,
             code: &code,
             view: &view,
             manifest: prepared.module.manifest.clone(),
@@ -169,7 +168,7 @@ impl Jobs {
             // Compiled for an engine of before: compiled anew from the uploaded bytes, which the signature covers.
             let (store, digest) = (self.store().clone(), module.clone());
             let bytes = self.store().db.read_blocking(move |c| modules::bytes(c, &store, &digest))?;
-            let compiled = self.workers().compile(&bytes, World::Analysis, patience, switch).map_err(|e| match e {
+            let compiled = self.workers().compile(&bytes, patience, switch).map_err(|e| match e {
                 CompileError::Worker(error) => error.into(),
                 CompileError::Refused(_) => RunError::Failed(WorkerError::OutOfTurn("a module that was compiled before is refused now")),
             })?;

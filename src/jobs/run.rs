@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::message::{GuestFailure, WorkerRole, World};
+use protocol::message::{GuestFailure, WorkerRole};
 
 use super::JobError;
 use super::prepare::{self, Prepared};
@@ -184,7 +184,6 @@ impl Jobs {
         let view = super::synthetic::view(&prepared.resolved.fuse, rows, JobSpec::seed(&job_key))?;
         let code = self.code(&job.spec.module, Patience::Job, switch)?;
         let input = GuestInput {
-            world: World::Analysis,
             code: &code,
             view: &view,
             manifest: prepared.module.manifest.clone(),

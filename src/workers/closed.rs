@@ -39,6 +39,7 @@ fn engine(failure: &EngineFailure) -> String {
         EngineFailure::Derived(_) => DERIVED.into(),
         EngineFailure::Table(error) => table(error),
         EngineFailure::Limit(exceeded) => limit(exceeded),
+        EngineFailure::Fold(error) => error.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use protocol::limits::Limits;
 use protocol::manifest::Manifest;
-use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, WorkerRole, World};
+use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, WorkerRole};
 
 use super::memory::Patience;
 use super::pool::Workers;
@@ -39,11 +39,11 @@ impl Workers {
     ///
     /// # Errors
     /// [`CompileError`].
-    pub fn compile(&self, module: &[u8], world: World, patience: Patience, switch: &KillSwitch) -> Result<Compiled, CompileError> {
+    pub fn compile(&self, module: &[u8], patience: Patience, switch: &KillSwitch) -> Result<Compiled, CompileError> {
         let [share] = self.reserve([WorkerRole::Compile], patience, switch)?;
         let mut worker = self.take(WorkerRole::Compile, share, switch)?;
         let fd = protocol::memfd::sealed("module", module).map_err(WorkerError::Spawn)?;
-        worker.send(&CompileRequest { world }, &[fd.as_fd()])?;
+        worker.send(&CompileRequest {}, &[fd.as_fd()])?;
         let (reply, fds) = worker.receive()?;
         match reply {
             CompileReply::Compiled { manifest, imports, engine } => {

@@ -146,7 +146,9 @@ impl EngineSession {
                     return if out.len() == tables.len() { Ok(out) } else { Err(WorkerError::OutOfTurn("a table is missing")) };
                 }
                 EngineReply::Failed(failure) => return Err(failure.into()),
-                EngineReply::Fused { .. } => return Err(WorkerError::OutOfTurn("a table was due")),
+                EngineReply::Fused { .. } | EngineReply::Ready | EngineReply::GuestWanted | EngineReply::Sums(_) => {
+                    return Err(WorkerError::OutOfTurn("a table was due"));
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::manifest::{DerivedColumn, Manifest};
 use protocol::memfd::SealedFd;
-use protocol::message::{GuestFailure, GuestReply, GuestRequest, WorkerRole, World};
+use protocol::message::{GuestFailure, GuestOpening, GuestReply, GuestRequest, WorkerRole};
 use protocol::model::LinearModel;
 use protocol::table::TableRequest;
 
@@ -17,8 +17,6 @@ use super::process::{KillSwitch, WorkerError, one_sealed};
 /// What a run needs.
 #[derive(Debug)]
 pub struct GuestInput<'a> {
-    /// The world.
-    pub world: World,
     /// Compiled code, its MAC verified.
     pub code: &'a OwnedFd,
     /// The view; the guest gets its granted columns only.
@@ -60,7 +58,6 @@ impl Workers {
     fn converse(&self, input: &GuestInput<'_>, share: Share, switch: &KillSwitch, out: &mut GuestOutput) -> Result<(), WorkerError> {
         let mut worker = self.take(WorkerRole::Guest, share, switch)?;
         let request = GuestRequest {
-            world: input.world,
             columns: input.view.granted().map(|(c, _)| c.clone()).collect(),
             rows: input.view.rows(),
             manifest: input.manifest.clone(),
@@ -70,7 +67,7 @@ impl Workers {
         };
         let fds: Vec<BorrowedFd<'_>> =
             std::iter::once(input.code.as_fd()).chain(input.view.granted().map(|(_, fd)| fd.fd().as_fd())).collect();
-        worker.send(&request, &fds)?;
+        worker.send(&GuestOpening::Run(request), &fds)?;
         loop {
             let (reply, fds) = worker.receive()?;
             match reply {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fusebox::workers::{CompileError, KillSwitch, Patience, WorkerError, WorkerSettings, Workers};
 use protocol::jail::Ending;
 use protocol::limits::Limits;
-use protocol::message::{ModuleRefusal, World};
+use protocol::message::ModuleRefusal;
 
 use crate::cases::Generated;
 use crate::{NORMAL, generate, modules, run};
@@ -63,7 +63,7 @@ fn compile(workers: &Workers, module: &[u8]) -> (Result<(), CompileError>, Used,
                 std::thread::sleep(Duration::from_millis(2));
             }
         });
-        let came = workers.compile(module, World::Analysis, Patience::Job, &KillSwitch::default()).map(drop);
+        let came = workers.compile(module, Patience::Job, &KillSwitch::default()).map(drop);
         over.store(true, Ordering::Relaxed);
         came
     });

@@ -11,7 +11,7 @@ use protocol::frame::Channel;
 use protocol::limits::Limits;
 use protocol::manifest::Manifest;
 use protocol::memfd::sealed;
-use protocol::message::{CompileReply, CompileRequest, GuestFailure, GuestReply, GuestRequest, ModuleRefusal, World};
+use protocol::message::{CompileReply, CompileRequest, GuestFailure, GuestOpening, GuestReply, ModuleRefusal};
 use protocol::model::{LinearModel, Link};
 use protocol::table::{MeasureOp, MeasureRequest, TableRequest};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -40,7 +40,7 @@ pub fn check(escape: Escape, case: &Case) -> Result<(), String> {
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
     let workers = Workers::new(WorkerSettings::alone(script, 1, 0));
     let judged = if is_compiler(escape) {
-        let compiled = workers.compile(&modules::good(modules::MANIFEST), World::Analysis, Patience::Job, &KillSwitch::default());
+        let compiled = workers.compile(&modules::good(modules::MANIFEST), Patience::Job, &KillSwitch::default());
         run::judge(case, compiled.err(), None)
     } else {
         let manifest: Manifest = serde_json::from_str(modules::MANIFEST).unwrap();
@@ -100,7 +100,7 @@ fn model(name: &str, coefficient: f64) -> GuestReply {
 }
 
 fn guest(escape: &str, channel: &mut Channel, mut raw: UnixStream) -> Said {
-    channel.receive::<GuestRequest>()?;
+    channel.receive::<GuestOpening>()?;
     let count = || vec![MeasureRequest { name: "n".to_owned(), op: MeasureOp::Count, column: None }];
     let column = run::sealed_column(Parts::Code(&[0; 1000], &[0, 3, 7], b"lowhigh"), None);
     let column: BorrowedFd<'_> = column.fd().as_fd();

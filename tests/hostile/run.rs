@@ -10,7 +10,7 @@ use fusebox::workers::{CompileError, Compiled, GuestInput, GuestOutput, KillSwit
 use protocol::column::{Parts, write_column};
 use protocol::manifest::Manifest;
 use protocol::memfd::{MemfdWriter, SealedFd, sealed};
-use protocol::message::{EngineFailure, GuestFailure, ModuleRefusal, WorkerRole, World};
+use protocol::message::{EngineFailure, GuestFailure, ModuleRefusal, WorkerRole};
 use protocol::model::ModelError;
 use protocol::plan::{FusionReport, ViewColumn, ViewType, Visibility};
 use protocol::table::TableError;
@@ -100,7 +100,7 @@ fn compile(workers: &Workers, source: &Source) -> Result<Arc<Compiled>, CompileE
     {
         return Ok(Arc::clone(compiled));
     }
-    let compiled = Arc::new(workers.compile(&modules::upload(source).unwrap(), World::Analysis, Patience::Job, &KillSwitch::default())?);
+    let compiled = Arc::new(workers.compile(&modules::upload(source).unwrap(), Patience::Job, &KillSwitch::default())?);
     if let Source::Guest(name, _) = source {
         GUESTS.lock().unwrap().insert(name, Arc::clone(&compiled));
     }
@@ -119,7 +119,7 @@ pub fn run(
     let code: OwnedFd = sealed("code", code).unwrap();
     let view = view(rows);
     let synthetic = rows != Rows::Real;
-    let input = GuestInput { world: World::Analysis, code: &code, view: &view, manifest: manifest.clone(), seed, synthetic };
+    let input = GuestInput { code: &code, view: &view, manifest: manifest.clone(), seed, synthetic };
     let switch = KillSwitch::default();
     let [share] = workers.reserve([WorkerRole::Guest], Patience::Job, &switch).map_err(|error| (error, String::new()))?;
     let (done, ended) = std::sync::mpsc::channel::<()>();

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use arbitrary::Unstructured;
 use fusebox::workers::{CompileError, KillSwitch, Patience, WorkerError, WorkerSettings, Workers};
-use protocol::message::World;
 use wasm_smith::{Component, Config, Module};
 
 use crate::cases::Rows;
@@ -94,7 +93,7 @@ fn module(seed: u64) -> Vec<u8> {
 
 /// What came of a module, if it is closed.
 fn outcome(workers: &Workers, seed: u64) -> Result<String, String> {
-    let compiled = match workers.compile(&module(seed), World::Analysis, Patience::Job, &KillSwitch::default()) {
+    let compiled = match workers.compile(&module(seed), Patience::Job, &KillSwitch::default()) {
         Ok(compiled) => compiled,
         Err(CompileError::Refused(refusal)) => return Ok(format!("refused: {}", run::refusal(&refusal))),
         Err(CompileError::Worker(error)) => return Err(format!("compile: {error}")),

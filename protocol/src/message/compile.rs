@@ -6,12 +6,9 @@ use crate::limits::LimitExceeded;
 use crate::manifest::Manifest;
 use crate::manifest::ManifestError;
 
-/// Server to `compile`. Descriptor: the module's bytes (sealed memfd).
+/// Server to `compile`. Descriptor: the module's bytes (sealed memfd). The world that the module is for stands in its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CompileRequest {
-    /// The world that the module is for.
-    pub world: World,
-}
+pub struct CompileRequest {}
 
 /// A world of `guest-sdk/wit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -19,6 +16,8 @@ pub struct CompileRequest {
 pub enum World {
     /// Tables and typed models.
     Analysis,
+    /// Blocks of privacy units to vectors, under differential privacy that the host enforces.
+    Fold,
 }
 
 /// `compile` to server.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fold::{Floats, FoldError, FoldPlan};
 use crate::limits::LimitExceeded;
 use crate::manifest::DerivedColumn;
 use crate::plan::FusePlan;
@@ -14,7 +15,7 @@ use crate::table::TableHeader;
 use crate::table::TableRequest;
 
 /// Server to `engine`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EngineRequest {
     /// Fuse. Descriptors: one sealed segment file a source, in order. Answer: [`EngineReply::Fused`].
     Fuse {
@@ -44,6 +45,13 @@ pub enum EngineRequest {
         /// One a descriptor.
         derived: Vec<DerivedColumn>,
     },
+    /// Make the blocks of a fold over the view. Answer: [`EngineReply::Ready`].
+    Fold(FoldPlan),
+    /// A guest process for the blocks to come. Descriptor: the socket to it. No answer.
+    Guest,
+    /// Map every block under this state, clip, sum. Answer: [`EngineReply::GuestWanted`] whenever a guest is needed, then
+    /// [`EngineReply::Sums`], then [`EngineReply::Done`].
+    Round(Floats),
 }
 
 /// A sealed column segment.
@@ -86,7 +94,13 @@ pub enum EngineReply {
     Table(TableHeader),
     /// More cells of the table that began last.
     Cells(Vec<Cell>),
-    /// All tables are told.
+    /// The blocks of a fold are made.
+    Ready,
+    /// The next block needs a guest process that has not been used.
+    GuestWanted,
+    /// More coordinates of the exact sums, in steps of the grid.
+    Sums(Vec<i128>),
+    /// All tables, or all sums, are told.
     Done,
     /// Nothing more will come.
     Failed(EngineFailure),
@@ -113,6 +127,9 @@ pub enum EngineFailure {
     /// A limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// A fold.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
     /// A sum that 128 bits cannot hold.
     #[error("a sum is too large")]
     Overflow,

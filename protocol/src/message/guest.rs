@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compile::World;
+use crate::fold::FoldStart;
 use crate::limits::LimitExceeded;
 use crate::manifest::Manifest;
 use crate::model::LinearModel;
@@ -11,11 +11,20 @@ use crate::plan::ViewColumn;
 use crate::table::TableError;
 use crate::table::TableRequest;
 
-/// Server to `guest`. Descriptors: the compiled code (sealed memfd), then one sealed memfd a column, in order.
+/// Server to `guest`: what it is for. The first message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestOpening {
+    /// Run a module over a view.
+    Run(GuestRequest),
+    /// Map blocks that the engine hands over ([`crate::fold::MapRequest`]).
+    Map(FoldStart),
+    /// Turn noised sums into the next state ([`crate::fold::UpdateRequest`]).
+    Update(FoldStart),
+}
+
+/// A module over a view. Descriptors: the compiled code (sealed memfd), then one sealed memfd a column, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestRequest {
-    /// The world.
-    pub world: World,
     /// The granted columns.
     pub columns: Vec<ViewColumn>,
     /// Rows of the view.

@@ -50,8 +50,9 @@ impl WorkerRole {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fold::*;
     use crate::limits::LimitExceeded;
-    use crate::manifest::{DerivedColumn, DerivedType, Manifest, ManifestError};
+    use crate::manifest::{DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
     use crate::plan::{
         ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform,
         ViewColumn, ViewType, Visibility,
@@ -85,6 +86,12 @@ mod tests {
         let types = [number, ViewType::Category { declared: true }, ViewType::Date, ViewType::Hour, ViewType::Pseudonym];
         let column = |ty| ViewColumn { name: "c".into(), ty, visibility: Visibility::Foreign, provenance: "a.c".into() };
         types.into_iter().map(column).collect()
+    }
+
+    fn fold() -> FoldManifest {
+        let types = [FoldType::Number { scale: 1 }, FoldType::Category { labels: vec!["x".into()] }, FoldType::Date, FoldType::Hour];
+        let columns = types.into_iter().map(|ty| FoldColumn { name: "c".into(), ty }).collect();
+        FoldManifest { columns, dimension: 2, state: 1 }
     }
 
     /// The wire format describes nothing of itself: a type that needs to look ahead (flattened, tagged inside, untagged) would
@@ -135,10 +142,31 @@ mod tests {
         crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone() });
         let report = FusionReport { members: vec![], rows: 1, units: 1 };
         crosses(EngineReply::Fused { columns: view(), report });
-        let manifest = Manifest { name: "m".into(), version: "1".into(), derived };
+        let manifest = Manifest { name: "m".into(), version: "1".into(), derived, fold: Some(fold()) };
         crosses(CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] });
         crosses(CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into()))));
-        crosses(GuestRequest { world: World::Analysis, columns: view(), rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 });
+        crosses(GuestOpening::Run(GuestRequest { columns: view(), rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 }));
         crosses(GuestReply::Failed(GuestFailure::Error(Some("e".into()))));
+        let clip = Clip { dimension: 2, norm: Norm::L2, bound: 7, scale: 3 };
+        let maps = [
+            FoldMap::Module { columns: fold().columns },
+            FoldMap::BuiltIn(BuiltIn::Mean { column: "c".into(), min: 0, max: 9, centre: 5, weight: 2 }),
+            FoldMap::BuiltIn(BuiltIn::Labels { column: "c".into(), labels: vec!["x".into()] }),
+        ];
+        for map in maps {
+            let (blocks, isolation) = (Blocks::Shared(4), Isolation::Process);
+            crosses(EngineRequest::Fold(FoldPlan { blocks, isolation, rows_per_unit_max: 1, clip, map, key: SecretKey([3; 32]) }));
+        }
+        crosses(EngineRequest::Round(Floats(vec![0.5])));
+        crosses(EngineReply::Sums(vec![i128::MIN, 1]));
+        crosses(GuestOpening::Map(FoldStart { manifest: fold(), fuel: 1, memory_bytes_max: 2 }));
+        crosses(MapRequest::Blocks(BlockBatch {
+            blocks: vec![1],
+            units: vec![2],
+            values: Integers(vec![3, 4]),
+            missing: Octets(vec![0, 1]),
+        }));
+        crosses(MapReply(vec![Contribution::Nothing, Contribution::Sparse(Indexes(vec![1]), Floats(vec![0.5]))]));
+        crosses(UpdateReply(Some(Floats(vec![1.0]))));
     }
 }

@@ -26,7 +26,9 @@ impl Interface {
     /// # Errors
     /// The interface's source is not valid (a test reads it).
     pub fn of(world: World) -> Result<Self, ModuleRefusal> {
-        let World::Analysis = world;
+        if world == World::Fold {
+            return Err(ModuleRefusal::Compiler);
+        }
         let mut resolve = Resolve::default();
         let package = resolve.push_source("fusebox.wit", WIT).map_err(|_| ModuleRefusal::Compiler)?;
         let world = resolve.select_world(&[package], Some("analysis")).map_err(|_| ModuleRefusal::Compiler)?;

@@ -18,7 +18,7 @@ use protocol::frame::{Channel, FrameError};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::manifest::Manifest;
 use protocol::memfd::{MemfdError, SealedFd, sealed};
-use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, World};
+use protocol::message::{CompileReply, CompileRequest, ModuleRefusal};
 
 use crate::jail::Jailed;
 
@@ -53,9 +53,10 @@ pub struct Examined<'m> {
 ///
 /// # Errors
 /// The first thing wrong.
-pub fn examine(module: &[u8], world: World) -> Result<Examined<'_>, ModuleRefusal> {
+pub fn examine(module: &[u8]) -> Result<Examined<'_>, ModuleRefusal> {
     let outline = caps::outline(module)?;
-    let interface = interface::Interface::of(world)?;
+    let manifest = outline.manifest()?;
+    let interface = interface::Interface::of(manifest.world())?;
     interface.check_core(&outline.core_imports)?;
     interface.check_component(&outline.component_imports)?;
     let component = if outline.component { Cow::Borrowed(module) } else { Cow::Owned(interface::component_of(module)?) };
@@ -64,15 +65,15 @@ pub fn examine(module: &[u8], world: World) -> Result<Examined<'_>, ModuleRefusa
         caps::outline(&component)?;
     }
     let imports = interface.check_types(&component)?;
-    Ok(Examined { component, manifest: outline.manifest()?, imports })
+    Ok(Examined { component, manifest, imports })
 }
 
 /// Examines and compiles `module`.
 ///
 /// # Errors
 /// The first thing wrong.
-pub fn compile(module: &[u8], world: World) -> Result<Compiled, ModuleRefusal> {
-    let Examined { component, manifest, imports } = examine(module, world)?;
+pub fn compile(module: &[u8]) -> Result<Compiled, ModuleRefusal> {
+    let Examined { component, manifest, imports } = examine(module)?;
     let engine = engine().map_err(|_| ModuleRefusal::Compiler)?;
     let code = engine.precompile_component(&component).map_err(|_| ModuleRefusal::Compiler)?;
     LimitExceeded::check("code_bytes_max", Limits::STANDARD.code_bytes_max, 0, code.len() as u64)?;
@@ -88,10 +89,10 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
 }
 
 fn converse(channel: &mut Channel) -> Result<(), FrameError> {
-    let (request, fds) = channel.receive::<CompileRequest>()?;
+    let (CompileRequest {}, fds) = channel.receive::<CompileRequest>()?;
     // A panic of a decoder or of the compiler is a refusal like any other: the process ends with this conversation anyway.
     let caught = |module: &[u8]| {
-        let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile(module, request.world)));
+        let compiled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compile(module)));
         compiled.unwrap_or(Err(ModuleRefusal::Compiler))
     };
     let Compiled { code, manifest, imports, engine } = match read(fds).and_then(|module| caught(module.as_slice())) {

@@ -16,7 +16,7 @@ pub fn guest(name: &str) -> Vec<u8> {
 }
 
 fn refused(module: &[u8]) -> ModuleRefusal {
-    compile(module, World::Analysis).unwrap_err()
+    compile(module).unwrap_err()
 }
 
 fn limit(module: &[u8]) -> String {
@@ -58,7 +58,7 @@ fn function(locals: usize, body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_interface_is_read_and_its_change_needs_a_version() {
-    interface::Interface::of(World::Analysis).unwrap();
+    interface::Interface::of(protocol::message::World::Analysis).unwrap();
     let digest = ring::digest::digest(&ring::digest::SHA256, WIT.as_bytes());
     let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
     let version = WIT.lines().find_map(|l| l.strip_prefix("package fusebox:analysis@")).unwrap().trim_end_matches(';');
@@ -68,16 +68,16 @@ fn the_interface_is_read_and_its_change_needs_a_version() {
 
 #[test]
 fn example_modules_compile_with_their_manifest_and_capabilities() {
-    let c = compile(&guest("flights-delay-by-wind"), World::Analysis).unwrap();
+    let c = compile(&guest("flights-delay-by-wind")).unwrap();
     assert_eq!((c.manifest.name.as_str(), c.manifest.derived.len()), ("delay_by_wind", 1));
     assert!(matches!(&c.manifest.derived[0].ty, DerivedType::Category { labels } if labels.len() == 4));
     assert!(c.imports.is_sorted() && c.imports.contains(&"fusebox:analysis/derive@0.1.0#append-codes".to_owned()));
     assert!(!c.imports.iter().any(|i| i.contains("models")), "what is not used is no capability: {:?}", c.imports);
-    let again = compile(&guest("flights-delay-by-wind"), World::Analysis).unwrap();
+    let again = compile(&guest("flights-delay-by-wind")).unwrap();
     assert!(again.code == c.code && again.engine == c.engine, "compilation repeats itself");
     // The same as a component, which keeps the module's section; a second one would leave open which of them holds.
     let component = interface::component_of(&guest("flights-delay-by-wind")).unwrap();
-    assert_eq!(compile(&component, World::Analysis).unwrap().manifest, c.manifest);
+    assert_eq!(compile(&component).unwrap().manifest, c.manifest);
     let section = [leb(16), b"fusebox.manifest".to_vec(), br#"{"name":"c","version":"1"}"#.to_vec()].concat();
     let twice = [component, vec![0], leb(section.len()), section].concat();
     assert_eq!(refused(&twice), ManifestError::Malformed.into());
@@ -174,7 +174,7 @@ fn serves_over_its_socket() {
     let (mut server, socket) = Channel::pair().unwrap();
     let worker = std::thread::spawn(move || converse(&mut Channel::new(socket)));
     let fd = sealed("m", &guest("credit-scorecard")).unwrap();
-    server.send(&CompileRequest { world: World::Analysis }, &[fd.as_fd()]).unwrap();
+    server.send(&CompileRequest {}, &[fd.as_fd()]).unwrap();
     let (reply, fds) = server.receive::<CompileReply>().unwrap();
     assert!(matches!(reply, CompileReply::Compiled { .. }) && fds.len() == 1);
     assert!(SealedFd::verify(fds.into_iter().next().unwrap(), 1 << 28).unwrap().len() > 10_000);

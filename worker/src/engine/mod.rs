@@ -62,6 +62,7 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
                 None => Err(EngineFailure::Plan.into()),
             },
+            EngineRequest::Fold(_) | EngineRequest::Guest | EngineRequest::Round(_) => Err(EngineFailure::Plan.into()),
         };
         match done {
             Ok(()) => {}

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use protocol::frame::{Channel, FrameError};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::memfd::SealedFd;
-use protocol::message::{GuestFailure, GuestReply, GuestRequest, World};
+use protocol::message::{GuestFailure, GuestOpening, GuestReply, GuestRequest};
 use protocol::table::TableError;
 use wasmtime::component::{Component, Linker, WasmStr};
 use wasmtime::{Store, Trap};
@@ -34,7 +34,11 @@ pub fn serve(channel: &mut Channel, jailed: &Jailed) -> Result<(), FrameError> {
 type Confine<'a> = &'a dyn Fn(usize, usize, u64) -> std::io::Result<Confined>;
 
 fn converse(channel: &mut Channel, confine: impl Fn(usize, usize, u64) -> std::io::Result<Confined>) -> Result<(), FrameError> {
-    let (request, fds) = channel.receive::<GuestRequest>()?;
+    let (opening, fds) = channel.receive::<GuestOpening>()?;
+    let request = match opening {
+        GuestOpening::Run(request) => request,
+        GuestOpening::Map(_) | GuestOpening::Update(_) => return channel.send(&GuestReply::Failed(GuestFailure::Internal), &[]),
+    };
     let synthetic = request.synthetic;
     let mut log = String::new();
     let replies = run(request, fds, &mut log, &confine);
@@ -70,7 +74,6 @@ fn run(
     log: &mut String,
     confine: Confine<'_>,
 ) -> Result<Vec<(GuestReply, Option<OwnedFd>)>, GuestFailure> {
-    let World::Analysis = request.world;
     let l = &Limits::STANDARD;
     if fds.len() != request.columns.len() + 1 || request.memory_bytes_max > l.guest_memory_bytes_max {
         return Err(GuestFailure::Internal);

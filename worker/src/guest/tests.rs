@@ -20,7 +20,7 @@ static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
 fn compiled(name: &str) -> (Vec<u8>, Manifest) {
     let mut all = COMPILED.lock().unwrap();
     let entry = all.entry(name.to_owned()).or_insert_with(|| {
-        let c = compile(&guest(name), World::Analysis).unwrap();
+        let c = compile(&guest(name)).unwrap();
         (c.code, c.manifest)
     });
     entry.clone()
@@ -87,7 +87,6 @@ fn run_code(code: &[u8], manifest: Manifest, how: Run) -> Vec<(GuestReply, Vec<O
         .spawn(move || converse(&mut Channel::new(socket), |_, _, _| Ok(Confined::for_tests())))
         .unwrap();
     let request = GuestRequest {
-        world: World::Analysis,
         columns: columns.iter().map(|(c, _)| c.clone()).collect(),
         rows: how.rows as u64,
         manifest,
