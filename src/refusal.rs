@@ -151,6 +151,7 @@ rules! {
     PLAN_DIRECT_IDENTIFIER = "plan.direct_identifier" ["C17", "X55"] "a direct identifier cannot be granted as it is" | "直接标识字段不得原样提供" => "use the transform `pseudonym` or `mask`" | "请使用假名化或屏蔽处理";
     PLAN_SENSITIVE_FILTER = "plan.sensitive_filter" ["C17", "Q41"] "a filter on a sensitive column would be a question about it" | "不得按敏感字段筛选" => "make it a key of the table instead" | "请改为分组字段";
     PLAN_TRANSFORM = "plan.transform" ["C17", "Q41"] "the transform does not apply to the column" | "变换不适用于该字段" => "choose a transform for its type" | "请选择适用的变换";
+    PLAN_PRIVATE = "plan.private" ["X55", "Q41", "C26"] "the plan does not qualify for the private door: one unit's rows could change another's" | "融合方案不符合隐私通道要求：某一隐私单元的记录可能影响其他单元" => "join the member named on the privacy unit, or have its provider declare it unit_free" | "请按隐私单元关联所列成员，或由提供方声明其不含个体(unit_free)";
     PLAN_UNIT = "plan.unit" ["X55", "Q41"] "the privacy unit is not a linkage identifier of a member" | "隐私单元不是成员的标识字段" => "name a linkage identifier" | "请指定标识字段";
     MODULE_SIGNATURE = "module.signature" ["X30", "S15"] "the signature is not one of the operator's keys over this digest" | "签名与运营主体密钥或摘要不符" => "sign the digest with a registered key" | "请使用已登记密钥对摘要签名";
     MODULE_DIGEST = "module.digest" ["X30", "S15"] "the module's bytes are not those of the digest" | "模块内容与摘要不符" => "upload the bytes that were signed" | "请上传与签名一致的内容";
@@ -173,6 +174,8 @@ rules! {
     RELEASE_HELD = "release.held" ["X31", "Q41"] "the output waits for a checker" | "输出待人工审核" => "wait for the review" | "请等待审核";
     RELEASE_DENIED = "release.denied" ["X31", "Q41"] "a checker denied the release" | "出域审核未通过" => "read the reason code" | "请查阅理由代码";
     REVIEW_REASON = "review.reason" ["X31", "X26"] "a review needs a reason of the closed list" | "审核须选择规定理由" => "choose one of the reasons named" | "请选择所列理由之一";
+    PRIVACY_INVALID = "privacy.invalid" ["X30", "Q41"] "a parameter of the fold is out of range" | "差分隐私计算参数超出范围" => "mend the parameter named" | "请修正所列参数";
+    PRIVACY_MECHANISM = "privacy.mechanism" ["Q41"] "the noise does not suit the norm of the bound" | "噪声类型与贡献界的范数不匹配" => "use `gaussian`, or bound contributions in the L1 or largest-value norm" | "请改用 gaussian 噪声，或以 L1 或最大值范数约束贡献";
     FROZEN = "release.frozen" ["X57", "C36"] "releases are frozen" | "出域已暂停" => "ask the data authority" | "请联系数据主管部门";
 }
 

@@ -54,6 +54,8 @@ pub struct EntryDocument {
     pub update_frequency: Option<UpdateFrequency>,
     pub security_level: Option<SecurityLevel>,
     pub personal_information: Option<bool>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unit_free: bool,
     pub consent_unit: Option<String>,
     pub emergency: Option<String>,
     pub declared_rows: Option<u64>,
@@ -234,6 +236,7 @@ impl From<CatalogueEntry> for EntryDocument {
             update_frequency: Some(e.update_frequency),
             security_level: Some(e.security_level),
             personal_information: Some(e.personal_information),
+            unit_free: e.unit_free,
             emergency: e.emergency.map(|n| n.to_string()),
             declared_rows: Some(e.declared_rows),
             sharing: Some(e.sharing),

@@ -151,6 +151,9 @@ pub struct CatalogueEntry {
     pub opening: Access,
     /// Whether it holds personal information: then rows need consent.
     pub personal_information: bool,
+    /// Whether no row is about a person or a firm (weather, stations): then it may stand in a plan of the private door without the
+    /// unit. What is not said is not so.
+    pub unit_free: bool,
     /// The emergency it was collected for.
     pub emergency: Option<Name>,
     /// Rows that the provider declares.
@@ -261,6 +264,9 @@ fn build(d: EntryDocument) -> Result<CatalogueEntry, Refused> {
         found.map(|(i, _)| i).ok_or_else(|| invalid(element, "no such column"))
     };
     let personal_information = d.personal_information.ok_or_else(need("personal_information"))?;
+    if d.unit_free && (personal_information || columns.iter().any(|c| c.schema.role == Role::DirectIdentifier)) {
+        return Err(invalid("unit_free", "it holds personal information or direct identifiers"));
+    }
     let consent_unit = d.consent_unit.as_deref().map(|n| index("consent_unit", n)).transpose()?;
     if consent_unit.is_some() && !personal_information {
         return Err(invalid("consent_unit", "for personal information only"));
@@ -285,6 +291,7 @@ fn build(d: EntryDocument) -> Result<CatalogueEntry, Refused> {
         sharing: access("sharing", d.sharing.ok_or_else(need("sharing"))?)?,
         opening: access("opening", d.opening.ok_or_else(need("opening"))?)?,
         personal_information,
+        unit_free: d.unit_free,
         emergency: d.emergency.map(|t| parsed("emergency", Some(t))).transpose()?,
         declared_rows: d.declared_rows.filter(|r| *r <= Limits::STANDARD.rows_max).ok_or_else(|| invalid("declared_rows", "too many"))?,
         columns,

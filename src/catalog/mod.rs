@@ -8,6 +8,7 @@ mod constants;
 mod document;
 mod entry;
 mod plan;
+mod private;
 mod resolve;
 pub mod store;
 mod synthetic;
