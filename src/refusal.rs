@@ -176,6 +176,10 @@ rules! {
     REVIEW_REASON = "review.reason" ["X31", "X26"] "a review needs a reason of the closed list" | "审核须选择规定理由" => "choose one of the reasons named" | "请选择所列理由之一";
     PRIVACY_INVALID = "privacy.invalid" ["X30", "Q41"] "a parameter of the fold is out of range" | "差分隐私计算参数超出范围" => "mend the parameter named" | "请修正所列参数";
     PRIVACY_MECHANISM = "privacy.mechanism" ["Q41"] "the noise does not suit the norm of the bound" | "噪声类型与贡献界的范数不匹配" => "use `gaussian`, or bound contributions in the L1 or largest-value norm" | "请改用 gaussian 噪声，或以 L1 或最大值范数约束贡献";
+    PRIVACY_UNREACHABLE = "privacy.unreachable" ["Q41"] "no privacy loss or number of blocks meets the target error" | "任何隐私损失或分块数均无法达到目标误差" => "state a larger target error" | "请放宽目标误差";
+    PRIVACY_NO_BUDGET = "privacy.no_budget" ["X30", "X55", "Q41"] "no privacy budget is set" | "未设置隐私预算" => "ask the data authority to set one for this kind of identifier, and agree on one in the agreement" | "请联系数据主管部门为此类标识设置隐私预算，并在协议中约定";
+    PRIVACY_BUDGET = "privacy.budget" ["X30", "X55", "Q41"] "the privacy budget does not cover the fold" | "隐私预算余量不足" => "ask for a smaller privacy loss than what remains; a budget is never refilled by itself" | "请在余量内申请更小的隐私损失；预算不会自动恢复";
+    PRIVACY_JOB_MAX = "privacy.job_max" ["X30", "Q41"] "one fold may not spend so much" | "单次计算的隐私损失超过上限" => "ask for a smaller privacy loss" | "请申请更小的隐私损失";
     FROZEN = "release.frozen" ["X57", "C36"] "releases are frozen" | "出域已暂停" => "ask the data authority" | "请联系数据主管部门";
 }
 
