@@ -31,10 +31,17 @@ const STREAMS_MAX: usize = 256;
 /// Every table of the server, in the order in which they came.
 pub(super) fn migrations() -> Vec<Migration> {
     let papers = crate::policy::MIGRATIONS.iter().chain(crate::agreement::MIGRATIONS).copied();
-    [journal::MIGRATION, crate::catalog::store::MIGRATION, crate::gate::MIGRATION, crate::jobs::MIGRATION, crate::jobs::TURNS]
-        .into_iter()
-        .chain(papers)
-        .collect()
+    [
+        journal::MIGRATION,
+        crate::catalog::store::MIGRATION,
+        crate::gate::MIGRATION,
+        crate::gate::LEDGER,
+        crate::jobs::MIGRATION,
+        crate::jobs::TURNS,
+    ]
+    .into_iter()
+    .chain(papers)
+    .collect()
 }
 
 /// The store with its log: what the first start needs, and all else is built on.

@@ -6,17 +6,23 @@
 //!                                                                                          held ──review──▶ released | denied
 //! ```
 //! Invariants: only this module opens a [`RawOutput`]; only this module builds a [`Released`]; whatever is not decided to be
-//! released stays here; a freeze turns a release into a hold inside the same transaction in which it would have been released.
+//! released stays here; a freeze turns a release into a hold inside the same transaction in which it would have been released; what
+//! a fold costs is reserved in [`reserve`]'s transaction before it begins.
 
 mod checks;
 mod decide;
 mod freeze;
+mod ledger;
 mod record;
 mod review;
 
 pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
+pub use ledger::{
+    Budget, MIGRATION as LEDGER, NamespaceBudget, Remaining, Reservation, Spend, Spent, namespace_budget, released_besides, remaining_on,
+    remaining_under, reserve, set_budget, settle, spent_on, spent_under,
+};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
 pub use review::{REASONS, ReviewReason, review, veto};

@@ -192,6 +192,12 @@ actions! {
         /// Read the body of a log entry.
         LogBodyRead,
     }
+    Budget {
+        /// See a privacy budget and what remains of it.
+        BudgetRead,
+        /// Set a privacy budget.
+        BudgetSet,
+    }
     PolicyScope {
         /// Set the platform's release policy.
         PolicyFloorSet,

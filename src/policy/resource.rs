@@ -194,6 +194,11 @@ resources! {
         /// Who set it; `None` while it is being set.
         set_by: Option<OrgId>,
     }
+    /// The privacy budget of a kind of identifier.
+    Budget [
+        /// The kind.
+        namespace: Name
+    ] {}
     /// Where a release policy applies.
     PolicyScope [] {
         /// To jobs with data of this organisation; `None`: to all.

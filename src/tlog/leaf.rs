@@ -90,6 +90,7 @@ kinds! {
     Recovery = 22, "recovery", "恢复";
     Feedback = 23, "feedback", "反馈";
     Account = 24, "account", "账户";
+    Budget = 25, "privacy budget", "隐私预算";
 }
 
 /// One entry of the log.

@@ -6,7 +6,7 @@ use cedar_policy::{Entities, EntityUid};
 use super::*;
 use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
 use crate::policy::resource::{
-    Account, Agreement, Application, Authorisation, Dataset, Freeze, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
+    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
     SigningKey,
 };
 use crate::policy::{Role, actions as a};
@@ -81,6 +81,9 @@ impl Things {
     }
     fn entry(&self) -> LogEntry {
         LogEntry { id: 7, parties: BTreeSet::from([org("third"), self.org()]) }
+    }
+    fn budget(&self) -> Budget {
+        Budget { namespace: "person".parse().unwrap() }
     }
     fn scope(&self) -> PolicyScope {
         PolicyScope { org: Some(self.org()) }
@@ -157,6 +160,8 @@ const MATRIX: &[Row] = &[
             |z, t| z.allows::<a::KeyRevoke>(&t.caller, &t.key()),
         ],
     ),
+    Row("set a privacy budget", ["●", "-", "-", "-", "-", "-", "-", "-"], &[|z, t| z.allows::<a::BudgetSet>(&t.caller, &t.budget())]),
+    Row("see a privacy budget", ["●", "●", "●", "●", "●", "-", "-", "●"], &[|z, t| z.allows::<a::BudgetRead>(&t.caller, &t.budget())]),
     Row("freeze releases", ["●", "○", "-", "-", "-", "-", "●", "-"], &[|z, t| z.allows::<a::FreezeSet>(&t.caller, &t.freeze())]),
     Row("read the log: bodies", ["●", "○", "○", "○", "○", "-", "-", "●"], &[|z, t| z.allows::<a::LogBodyRead>(&t.caller, &t.entry())]),
     Row("read the log: headers", ["●", "●", "●", "●", "●", "-", "-", "●"], &[|z, t| z.allows::<a::LogRead>(&t.caller, &Platform {})]),
@@ -271,6 +276,7 @@ fn actions_and_facts_are_those_of_the_schema() {
         check::<a::JobRead>(&authz, &t, &t.job());
         check::<a::ReleaseRead>(&authz, &t, &t.release());
         check::<a::LogBodyRead>(&authz, &t, &t.entry());
+        check::<a::BudgetSet>(&authz, &t, &t.budget());
         for org in [None, Some(org("mine"))] {
             check::<a::FreezeSet>(&authz, &t, &Freeze { org: org.clone(), set_by: org.clone() });
             check::<a::PolicyTighten>(&authz, &t, &PolicyScope { org });
