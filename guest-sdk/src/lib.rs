@@ -23,11 +23,14 @@
 //! }
 //! ```
 //!
+//! A module for the private door, which maps one block of privacy units at a time to a vector, is declared with [`fold!`](crate::fold!).
+//!
 //! On the author's own machine a module compiles too, so that its arithmetic can be tested; calls to the host abort there.
-//! The interface itself, for any language: `wit/fusebox.wit`.
+//! The interfaces themselves, for any language: `wit/fusebox.wit`, `wit/fold/fold.wit`.
 
 mod ask;
 mod column;
+pub mod fold;
 mod manifest;
 mod view;
 

@@ -6,6 +6,8 @@
 //! Descriptors ride on the header (SCM_RIGHTS). The reader bounds length, descriptors, number, rate and the bytes of all frames
 //! before it allocates, closes what it did not ask for, and treats every byte as hostile. A peer can neither keep it at work nor make it
 //! wait beyond the deadline, in whatever pieces it sends or takes. Wire format: <https://postcard.jamesmunns.com>.
+//!
+//! A plain channel ([`Channel::plain`]) has the same frames without descriptors.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, recvmsg, sendmsg,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -129,14 +131,22 @@ impl Allowance {
 pub struct Channel {
     socket: UnixStream,
     received: std::collections::VecDeque<OwnedFd>,
-    allowance: Allowance,
+    /// None: question and answer, bounded by what is asked.
+    allowance: Option<Allowance>,
     deadline: Option<Instant>,
 }
 
 impl Channel {
     /// A conversation over `socket`, bounded by the standard limits.
     pub fn new(socket: UnixStream) -> Self {
-        Self { socket, received: std::collections::VecDeque::new(), allowance: Allowance::full(Instant::now()), deadline: None }
+        Self { socket, received: std::collections::VecDeque::new(), allowance: Some(Allowance::full(Instant::now())), deadline: None }
+    }
+
+    /// Questions and answers without descriptors, over recvfrom(2) and sendto(2) alone: no descriptor can come out of it, whatever the
+    /// peer sends. A frame has its limit; how many there are is bounded by who asks. Frames carry rows and no keys, so they are not
+    /// wiped.
+    pub fn plain(socket: UnixStream) -> Self {
+        Self { socket, received: std::collections::VecDeque::new(), allowance: None, deadline: None }
     }
 
     /// A connected pair.
@@ -188,6 +198,9 @@ impl Channel {
     /// # Errors
     /// [`FrameError::TooLarge`], [`FrameError::Descriptors`] before anything is sent; else what the socket says.
     pub fn send(&mut self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), FrameError> {
+        if self.allowance.is_none() {
+            return if descriptors.is_empty() { self.send_plain(message) } else { Err(FrameError::Descriptors) };
+        }
         let payload = zeroize::Zeroizing::new(postcard::to_stdvec(message).map_err(|_| FrameError::Malformed)?);
         let limit = Limits::STANDARD.frame_bytes_max;
         let len = u32::try_from(payload.len()).ok().filter(|l| *l <= limit).ok_or(FrameError::TooLarge(payload.len() as u64))?;
@@ -195,10 +208,7 @@ impl Channel {
             .ok()
             .filter(|c| *c <= Limits::STANDARD.frame_descriptors_max)
             .ok_or(FrameError::Descriptors)?;
-        let mut header = [0u8; 8];
-        for (to, from) in header.iter_mut().zip(len.to_le_bytes().into_iter().chain(count.to_le_bytes())) {
-            *to = from;
-        }
+        let header = header(len, count);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(200))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -210,6 +220,16 @@ impl Channel {
         })?;
         self.send_all(header.get(sent..).unwrap_or(&[]))?;
         self.send_all(&payload)
+    }
+
+    /// Header and payload in one piece.
+    fn send_plain(&self, message: &impl Serialize) -> Result<(), FrameError> {
+        let mut frame = postcard::to_extend(message, vec![0u8; HEADER_BYTES]).map_err(|_| FrameError::Malformed)?;
+        let payload = frame.len().saturating_sub(HEADER_BYTES);
+        let limit = Limits::STANDARD.frame_bytes_max;
+        let len = u32::try_from(payload).ok().filter(|l| *l <= limit).ok_or(FrameError::TooLarge(payload as u64))?;
+        frame.iter_mut().zip(header(len, 0)).for_each(|(to, from)| *to = from);
+        self.send_all(&frame)
     }
 
     fn send_all(&self, mut bytes: &[u8]) -> Result<(), FrameError> {
@@ -228,8 +248,10 @@ impl Channel {
     /// # Errors
     /// Anything that is not a well-formed frame within the bounds.
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<(T, Vec<OwnedFd>), FrameError> {
-        self.allowance.frame()?;
-        let mut header = [0u8; 8];
+        if let Some(allowance) = &mut self.allowance {
+            allowance.frame()?;
+        }
+        let mut header = [0u8; HEADER_BYTES];
         self.receive_exact(&mut header, true)?;
         let [a, b, c, d, e, f, zero1, zero2] = header;
         let (len, count) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f]));
@@ -239,48 +261,73 @@ impl Channel {
         if count > Limits::STANDARD.frame_descriptors_max || zero1 != 0 || zero2 != 0 {
             return Err(FrameError::Descriptors);
         }
-        self.allowance.bytes(u64::from(len) + header.len() as u64)?;
+        let mut payload = vec![0u8; len as usize];
+        let Some(allowance) = &mut self.allowance else {
+            self.receive_exact(&mut payload, false)?;
+            return if count == 0 { Ok((parse(&payload)?, Vec::new())) } else { Err(FrameError::Descriptors) };
+        };
+        allowance.bytes(u64::from(len) + header.len() as u64)?;
         // Some messages carry keys: what was received is wiped once it is read.
-        let mut payload = zeroize::Zeroizing::new(vec![0u8; len as usize]);
+        let mut payload = zeroize::Zeroizing::new(payload);
         self.receive_exact(&mut payload, false)?;
         if self.received.len() != usize::from(count) {
             return Err(FrameError::Descriptors);
         }
-        let (message, rest) = postcard::take_from_bytes(&payload).map_err(|_| FrameError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(FrameError::Malformed);
-        }
-        Ok((message, self.received.drain(..).collect()))
+        Ok((parse(&payload)?, self.received.drain(..).collect()))
     }
 
     fn receive_exact(&mut self, mut buf: &mut [u8], first: bool) -> Result<(), FrameError> {
         let mut nothing_yet = first;
         while !buf.is_empty() {
-            self.allowance.read(Instant::now())?;
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(200))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let got = self.within_deadline(PollFlags::IN, |now| {
-                let flags = if now { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT } else { RecvFlags::CMSG_CLOEXEC };
-                recvmsg(&self.socket, &mut [IoSliceMut::new(buf)], &mut ancillary, flags)
-            })?;
-            for message in ancillary.drain() {
-                if let RecvAncillaryMessage::ScmRights(fds) = message {
-                    self.received.extend(fds);
-                }
-            }
-            if got.flags.contains(rustix::net::ReturnFlags::CTRUNC)
-                || self.received.len() > usize::from(Limits::STANDARD.frame_descriptors_max)
-            {
-                return Err(FrameError::Descriptors);
-            }
-            if got.bytes == 0 {
+            let got = self.receive_piece(buf)?;
+            if got == 0 {
                 return Err(if nothing_yet { FrameError::Closed } else { FrameError::Truncated });
             }
             nothing_yet = false;
-            buf = buf.get_mut(got.bytes..).unwrap_or(&mut []);
+            buf = buf.get_mut(got..).unwrap_or(&mut []);
         }
         Ok(())
     }
+
+    /// What is there, of at most so many bytes.
+    fn receive_piece(&mut self, buf: &mut [u8]) -> Result<usize, FrameError> {
+        let Some(allowance) = &mut self.allowance else {
+            return self.within_deadline(PollFlags::IN, |now| {
+                let flags = if now { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+                recv(&self.socket, &mut *buf, flags).map(|(_, got)| got)
+            });
+        };
+        allowance.read(Instant::now())?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(200))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let got = self.within_deadline(PollFlags::IN, |now| {
+            let flags = if now { RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT } else { RecvFlags::CMSG_CLOEXEC };
+            recvmsg(&self.socket, &mut [IoSliceMut::new(buf)], &mut ancillary, flags)
+        })?;
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                self.received.extend(fds);
+            }
+        }
+        if got.flags.contains(rustix::net::ReturnFlags::CTRUNC) || self.received.len() > usize::from(Limits::STANDARD.frame_descriptors_max)
+        {
+            return Err(FrameError::Descriptors);
+        }
+        Ok(got.bytes)
+    }
+}
+
+/// Length of a header.
+const HEADER_BYTES: usize = 8;
+
+fn header(len: u32, descriptors: u16) -> [u8; HEADER_BYTES] {
+    let ([a, b, c, d], [e, f]) = (len.to_le_bytes(), descriptors.to_le_bytes());
+    [a, b, c, d, e, f, 0, 0]
+}
+
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, FrameError> {
+    let (message, rest) = postcard::take_from_bytes(payload).map_err(|_| FrameError::Malformed)?;
+    if rest.is_empty() { Ok(message) } else { Err(FrameError::Malformed) }
 }
 
 impl AsFd for Channel {

@@ -1,5 +1,7 @@
 //! Rules about text: the interface's lock, guests named in tests, the two commands, and what the text speaks of.
 
+use std::collections::BTreeMap;
+
 use crate::rust_text::File;
 use ring::digest;
 
@@ -75,8 +77,8 @@ fn has_tests(file: &File) -> bool {
     file.text.contains("#[test]") || file.text.contains("#[tokio::test") || file.path.starts_with("tests/")
 }
 
-/// `guest-sdk/wit.lock` against the text it locks. The digest is over path, length and bytes of each file in order of paths,
-/// as `cargo xtask wit-lock` writes it.
+/// `guest-sdk/wit.lock` against the texts it locks: of each package version and digest. A digest is over path, length and bytes of each
+/// file of the package in order of paths, as `cargo xtask wit-lock` writes it.
 pub fn wit_lock(files: &[File]) -> Vec<String> {
     let mut wit: Vec<(&str, &str)> = files
         .iter()
@@ -87,25 +89,39 @@ pub fn wit_lock(files: &[File]) -> Vec<String> {
     let Some(lock) = files.iter().find(|file| file.path == "guest-sdk/wit.lock") else {
         return vec!["guest-sdk/wit.lock is missing; remedy: `cargo xtask wit-lock`".to_owned()];
     };
-    let mut context = digest::Context::new(&digest::SHA256);
-    for (path, text) in &wit {
-        context.update(format!("{path}\n{}\n", text.len()).as_bytes());
-        context.update(text.as_bytes());
-    }
-    let sha256: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let table: toml::Table = lock.text.parse().unwrap_or_default();
-    let field = |name: &str| table.get(name).and_then(toml::Value::as_str).unwrap_or_default().to_owned();
     let mut wrong = Vec::new();
     if wit.is_empty() {
         wrong.push("guest-sdk/wit/ holds no interface".to_owned());
     }
-    if field("sha256") != sha256 {
-        wrong.push("guest-sdk/wit/ changed; remedy: raise the version in its package line, then `cargo xtask wit-lock`".to_owned());
+    let package = |text: &str| {
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix("package "))?;
+        let (name, version) = line.trim_end().strip_suffix(';')?.split_once('@')?;
+        Some((name.to_owned(), version.to_owned()))
+    };
+    let mut found: BTreeMap<String, (String, digest::Context)> = BTreeMap::new();
+    for (path, text) in &wit {
+        let Some((name, version)) = package(text) else {
+            wrong.push(format!("guest-sdk/wit/{path} has no package line"));
+            continue;
+        };
+        let (first, context) = found.entry(name).or_insert_with(|| (version.clone(), digest::Context::new(&digest::SHA256)));
+        if *first != version {
+            wrong.push(format!("guest-sdk/wit/{path}: its package has another version elsewhere"));
+        }
+        context.update(format!("{path}\n{}\n", text.len()).as_bytes());
+        context.update(text.as_bytes());
     }
-    let version = field("version");
-    let packages = wit.iter().flat_map(|(_, text)| text.lines()).filter(|line| line.trim_start().starts_with("package "));
-    if packages.clone().count() == 0 || packages.clone().any(|line| !line.contains(&format!("@{version};"))) {
-        wrong.push(format!("guest-sdk/wit.lock says version {version}, the package line another"));
+    wrong.extend(table.keys().filter(|name| !found.contains_key(*name)).map(|name| format!("guest-sdk/wit.lock: no package {name}")));
+    for (name, (version, context)) in found {
+        let sha256: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let field = |field: &str| table.get(&name).and_then(|entry| entry.get(field)).and_then(toml::Value::as_str).unwrap_or_default();
+        if field("sha256") != sha256 {
+            wrong.push(format!("{name} changed; remedy: raise the version in its package line, then `cargo xtask wit-lock`"));
+        }
+        if field("version") != version {
+            wrong.push(format!("guest-sdk/wit.lock says version {} of {name}, the package line {version}", field("version")));
+        }
     }
     wrong
 }
@@ -139,12 +155,23 @@ fn a_guest_that_no_test_runs_is_found() {
 
 #[test]
 fn a_changed_interface_is_found() {
-    let wit = File::new("guest-sdk/wit/a.wit", "package a:b@1.0.0;\n");
-    let sha = digest::digest(&digest::SHA256, format!("a.wit\n{}\n{}", wit.text.len(), wit.text).as_bytes());
-    let sha: String = sha.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let lock = |version: &str| File::new("guest-sdk/wit.lock", &format!("version = \"{version}\"\nsha256 = \"{sha}\"\n"));
-    assert!(wit_lock(&[wit.clone(), lock("1.0.0")]).is_empty());
-    assert_eq!(wit_lock(&[wit.clone(), lock("1.0.1")]).len(), 1);
-    assert_eq!(wit_lock(&[File::new("guest-sdk/wit/a.wit", "package a:b@1.0.0;\n\n"), lock("1.0.0")]).len(), 1);
-    assert_eq!(wit_lock(&[wit]).len(), 1);
+    let a = File::new("guest-sdk/wit/a.wit", "package a:b@1.0.0;\n");
+    let c = File::new("guest-sdk/wit/c/c.wit", "package a:c@0.1.0;\n");
+    let entry = |file: &File, name: &str, version: &str| {
+        let path = file.path.strip_prefix("guest-sdk/wit/").unwrap();
+        let sha = digest::digest(&digest::SHA256, format!("{path}\n{}\n{}", file.text.len(), file.text).as_bytes());
+        let sha: String = sha.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("[\"{name}\"]\nversion = \"{version}\"\nsha256 = \"{sha}\"\n")
+    };
+    let lock = |text: &str| File::new("guest-sdk/wit.lock", text);
+    let (one, two) = (entry(&a, "a:b", "1.0.0"), entry(&c, "a:c", "0.1.0"));
+    let both = lock(&format!("{one}{two}"));
+    assert!(wit_lock(&[a.clone(), c.clone(), both.clone()]).is_empty());
+    // A version that is not the line's, a text that changed, one of two that is not locked, one that is gone, no lock at all.
+    assert_eq!(wit_lock(&[a.clone(), lock(&entry(&a, "a:b", "1.0.1"))]).len(), 1);
+    assert_eq!(wit_lock(&[File::new("guest-sdk/wit/a.wit", "package a:b@1.0.0;\n\n"), lock(&one)]).len(), 1);
+    assert_eq!(wit_lock(&[a.clone(), File::new(&c.path, "package a:c@0.1.0;\n\n"), both.clone()]).len(), 1);
+    assert_eq!(wit_lock(&[a.clone(), c, lock(&one)]).len(), 2);
+    assert_eq!(wit_lock(&[a.clone(), both]).len(), 1);
+    assert_eq!(wit_lock(&[a]).len(), 1);
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use fusebox_worker::jail::{self, Jailed, Stage};
+use fusebox_worker::jail::{self, Jailed, Last, Stage};
 use protocol::frame::Channel;
 use protocol::jail::Start;
 use protocol::memfd::{MemfdWriter, SEALS};
@@ -52,7 +52,7 @@ fn call(number: i64, arguments: [u64; 6]) -> Outcome {
 
 fn perform(attempt: &Attempt, jailed: &Jailed, fds: &[OwnedFd], channel: &mut Channel) -> Outcome {
     match attempt {
-        Attempt::Confine => match jailed.before_guest_code(fds.len() + 8, 1, 1000) {
+        Attempt::Confine => match jailed.before_guest_code(Last::View { open: fds.len() + 8, derived: 1, rows: 1000 }) {
             Ok(_) => Outcome::Through(String::new()),
             Err(error) => Outcome::Refused(error.raw_os_error().unwrap_or(-1)),
         },

@@ -1,6 +1,6 @@
 //! `fusebox-worker ROLE …`: the conversation is on standard input, a Unix socket. Started by `fusebox`, never by hand.
 //!
-//! Besides: `fusebox-worker digest` prints the digest of the engine that modules are compiled for; `fusebox-worker probe ROLE` enters
+//! Besides: `fusebox-worker digest` prints the digest of the engines that modules are compiled for; `fusebox-worker probe ROLE` enters
 //! the jail of a role, tolerating whatever may be waived, and prints what is in force (JSON of [`protocol::jail::Report`]).
 
 use std::io::Write;
@@ -51,8 +51,8 @@ fn serve(channel: &mut Channel, jailed: &Jailed) -> Result<(), FrameError> {
 }
 
 fn digest() -> Ending {
-    let Ok(engine) = compile::engine() else { return Ending::Fault };
-    let hex: String = compile::engine_digest(&engine).iter().map(|byte| format!("{byte:02x}")).collect();
+    let Ok(digest) = compile::engine_digest() else { return Ending::Fault };
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     println!("{hex}");
     Ending::Done
 }

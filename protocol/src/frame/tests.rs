@@ -54,6 +54,43 @@ fn more_descriptors_than_announced_are_refused_and_closed() {
     assert!(matches!(Channel::new(b).receive::<String>(), Err(FrameError::Descriptors)));
 }
 
+#[test]
+fn a_plain_channel_takes_frames_and_no_descriptor() {
+    let (a, b) = UnixStream::pair().unwrap();
+    let (mut a, mut b) = (Channel::plain(a), Channel::plain(b));
+    b.set_deadline(Some(Instant::now() + Duration::from_secs(5)));
+    let long = "x".repeat(200_000);
+    let sender = std::thread::spawn(move || {
+        // More frames than a conversation of a worker may have.
+        for i in 0..Limits::STANDARD.frames_max + 10 {
+            a.send(&i, &[]).unwrap();
+        }
+        a.send(&long, &[]).unwrap();
+        assert!(matches!(a.send(&"x".repeat(2 << 20), &[]), Err(FrameError::TooLarge(_))));
+        let fd = crate::memfd::sealed("t", b"x").unwrap();
+        assert!(matches!(a.send(&1, &[fd.as_fd()]), Err(FrameError::Descriptors)));
+        a
+    });
+    for i in 0..Limits::STANDARD.frames_max + 10 {
+        assert_eq!(b.receive::<u64>().unwrap().0, i);
+    }
+    assert_eq!(b.receive::<String>().unwrap().0.len(), 200_000);
+    // The two forms of a channel speak one language, and descriptors that come all the same are lost on the way.
+    let a = sender.join().unwrap();
+    let socket = a.as_fd().try_clone_to_owned().unwrap();
+    let mut other = Channel::new(UnixStream::from(socket));
+    let fd = crate::memfd::sealed("t", b"x").unwrap();
+    other.send(&"hello", &[]).unwrap();
+    assert_eq!(b.receive::<String>().unwrap().0, "hello");
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    other.send(&"hello", &[fd.as_fd()]).unwrap();
+    assert!(matches!(b.receive::<String>(), Err(FrameError::Descriptors)));
+    assert_eq!(open(), before);
+    drop((a, other));
+    assert!(matches!(b.receive::<String>(), Err(FrameError::Closed)));
+}
+
 /// A peer that writes `bytes` again and again until it is hung up on, and what the reader says in the end.
 fn flooded(bytes: Vec<u8>) -> (FrameError, u64, Duration, Allowance) {
     let (a, b) = UnixStream::pair().unwrap();
@@ -69,7 +106,7 @@ fn flooded(bytes: Vec<u8>) -> (FrameError, u64, Duration, Allowance) {
         }
     };
     let took = started.elapsed();
-    let allowance = std::mem::replace(&mut reader.allowance, Allowance::full(started));
+    let allowance = reader.allowance.replace(Allowance::full(started)).unwrap();
     drop(reader);
     peer.join().unwrap();
     (error, frames, took, allowance)

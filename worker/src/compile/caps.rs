@@ -21,6 +21,8 @@ pub struct Outline {
     pub core_imports: Vec<(String, String)>,
     /// Imports of the outermost component, and whether each is an instance.
     pub component_imports: Vec<(String, bool)>,
+    /// Linear memory that its parts begin with, each counted once.
+    pub memory_bytes: u64,
     /// Bodies of the manifest's section, wherever it stands.
     manifests: Vec<Vec<u8>>,
 }
@@ -123,7 +125,8 @@ struct Walk {
 }
 
 fn walk(module: &[u8]) -> Result<Outline, ModuleRefusal> {
-    let outline = Outline { component: false, core_imports: Vec::new(), component_imports: Vec::new(), manifests: Vec::new() };
+    let outline =
+        Outline { component: false, core_imports: Vec::new(), component_imports: Vec::new(), memory_bytes: 0, manifests: Vec::new() };
     let mut walk = Walk { outline, counts: Counts::default(), open: Vec::new(), costliest: 0 };
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.map_err(invalid)?;

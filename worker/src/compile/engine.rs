@@ -1,8 +1,9 @@
-//! The engine that compiles and runs modules: one set of settings, so that code of one process loads in another.
+//! The engines that compile and run modules: one set of settings a world, so that code of one process loads in another.
 
 use std::hash::{Hash, Hasher};
 
 use protocol::limits::Limits;
+use protocol::message::World;
 use wasmtime::{Config, Engine, WasmFeatures};
 
 /// What a module may use: WebAssembly 2.0 with 128-bit SIMD, extended constant expressions and components. Everything else
@@ -15,12 +16,34 @@ pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::COMPONENT_MODEL)
     .difference(WasmFeatures::GC_TYPES);
 
-/// The engine of both `compile` and `guest`.
+/// The engine of `analysis` modules, in both `compile` and `guest`.
 ///
 /// # Errors
 /// The settings do not suit this machine.
 pub fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config()?)
+}
+
+/// The settings of folds: a fresh instance a block, each with fuel of its own.
+///
+/// # Errors
+/// As [`config`].
+pub fn fold_config() -> wasmtime::Result<Config> {
+    let mut config = config()?;
+    // What a block may compute is the same on every machine and at every load, so it is counted.
+    config.consume_fuel(true).memory_init_cow(true);
+    Ok(config)
+}
+
+/// The engine that `compile` uses for a world.
+///
+/// # Errors
+/// As [`engine`].
+pub fn engine_of(world: World) -> wasmtime::Result<Engine> {
+    match world {
+        World::Analysis => engine(),
+        World::Fold => Engine::new(&fold_config()?),
+    }
 }
 
 /// Its settings.
@@ -62,14 +85,19 @@ impl Hasher for Sha256 {
     }
 }
 
-/// SHA-256 over all that compiled code depends on: wasmtime's version, its settings, the compiler's flags, the processor's
-/// features, and the size limits it was compiled under. Code is loaded under an engine of the same digest only.
-pub fn engine_digest(engine: &Engine) -> [u8; 32] {
+/// SHA-256 over all that compiled code of either world depends on: wasmtime's version, its settings, the compiler's flags, the
+/// processor's features, and the size limits it was compiled under. Code is loaded under the same digest only.
+///
+/// # Errors
+/// As [`engine`].
+pub fn engine_digest() -> wasmtime::Result<[u8; 32]> {
     let mut hasher = Sha256(ring::digest::Context::new(&ring::digest::SHA256));
-    hasher.write(b"fusebox engine v1\0");
-    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.write(b"fusebox engine v2\0");
+    for world in [World::Analysis, World::Fold] {
+        engine_of(world)?.precompile_compatibility_hash().hash(&mut hasher);
+    }
     hasher.write(&Limits::STANDARD.guest_stack_bytes_max.to_le_bytes());
     let mut digest = [0; 32];
     digest.iter_mut().zip(hasher.0.finish().as_ref()).for_each(|(to, from)| *to = *from);
-    digest
+    Ok(digest)
 }

@@ -1,4 +1,4 @@
-//! What the world offers and wants, read from the one source of the interface, and whether a module keeps to it: names and
+//! What a world offers and wants, read from the one source of its interface, and whether a module keeps to it: names and
 //! types are compared exactly, so that nothing that merely looks like an offered function passes.
 
 use std::collections::BTreeMap;
@@ -7,8 +7,11 @@ use protocol::message::{ModuleRefusal, World};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Function, Resolve, Type, TypeDefKind, WorldId, WorldItem};
 
-/// The interface, as guests of every language get it.
+/// The interface of tables and models, as guests of every language get it.
 pub const WIT: &str = include_str!("../../../guest-sdk/wit/fusebox.wit");
+
+/// The interface of folds.
+pub const FOLD_WIT: &str = include_str!("../../../guest-sdk/wit/fold/fold.wit");
 
 /// Functions by name (`interface#function`, or the name alone at the top), each with its signature spelled out.
 type Functions = BTreeMap<String, String>;
@@ -26,12 +29,13 @@ impl Interface {
     /// # Errors
     /// The interface's source is not valid (a test reads it).
     pub fn of(world: World) -> Result<Self, ModuleRefusal> {
-        if world == World::Fold {
-            return Err(ModuleRefusal::Compiler);
-        }
+        let (name, text) = match world {
+            World::Analysis => ("analysis", WIT),
+            World::Fold => ("fold", FOLD_WIT),
+        };
         let mut resolve = Resolve::default();
-        let package = resolve.push_source("fusebox.wit", WIT).map_err(|_| ModuleRefusal::Compiler)?;
-        let world = resolve.select_world(&[package], Some("analysis")).map_err(|_| ModuleRefusal::Compiler)?;
+        let package = resolve.push_source(name, text).map_err(|_| ModuleRefusal::Compiler)?;
+        let world = resolve.select_world(&[package], Some(name)).map_err(|_| ModuleRefusal::Compiler)?;
         Self::read(&resolve, world).ok_or(ModuleRefusal::Compiler)
     }
 

@@ -1,8 +1,9 @@
 //! The `compile` role: an uploaded module goes in, code comes out, or a refusal that names the cause.
 //!
 //! 1. Caps and validation (`caps`).
-//! 2. Imports by exact name (`interface`); a core module becomes a component; imports and export by exact type.
-//! 3. The manifest.
+//! 2. Imports by exact name (`interface`), of the world that the manifest is for; a core module becomes a component; imports and
+//!    exports by exact type.
+//! 3. The manifest, and whether the module keeps to the memory of its world.
 //! 4. Cranelift.
 //!
 //! A start function is allowed: it runs inside the sandbox like `run`, under the same limits and with the same imports.
@@ -18,23 +19,23 @@ use protocol::frame::{Channel, FrameError};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::manifest::Manifest;
 use protocol::memfd::{MemfdError, SealedFd, sealed};
-use protocol::message::{CompileReply, CompileRequest, ModuleRefusal};
+use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, World};
 
 use crate::jail::Jailed;
 
-pub use engine::{FEATURES, config, engine, engine_digest};
-pub use interface::WIT;
+pub use engine::{FEATURES, config, engine, engine_digest, engine_of, fold_config};
+pub use interface::{FOLD_WIT, WIT};
 
 /// A module that passed, compiled.
 #[derive(Debug)]
 pub struct Compiled {
-    /// Code for [`engine`].
+    /// Code for [`engine_of`] its world.
     pub code: Vec<u8>,
     /// What the module declares.
     pub manifest: Manifest,
     /// Imported functions, sorted.
     pub imports: Vec<String>,
-    /// Digest of the engine.
+    /// Digest of the engines.
     pub engine: [u8; 32],
 }
 
@@ -55,8 +56,10 @@ pub struct Examined<'m> {
 /// The first thing wrong.
 pub fn examine(module: &[u8]) -> Result<Examined<'_>, ModuleRefusal> {
     let outline = caps::outline(module)?;
-    let manifest = outline.manifest()?;
-    let interface = interface::Interface::of(manifest.world())?;
+    // A module that says nothing of itself is judged by what it imports first.
+    let manifest = outline.manifest();
+    let world = manifest.as_ref().map_or(World::Analysis, Manifest::world);
+    let interface = interface::Interface::of(world)?;
     interface.check_core(&outline.core_imports)?;
     interface.check_component(&outline.component_imports)?;
     let component = if outline.component { Cow::Borrowed(module) } else { Cow::Owned(interface::component_of(module)?) };
@@ -65,6 +68,11 @@ pub fn examine(module: &[u8]) -> Result<Examined<'_>, ModuleRefusal> {
         caps::outline(&component)?;
     }
     let imports = interface.check_types(&component)?;
+    let manifest = manifest?;
+    if world == World::Fold {
+        let limit = Limits::STANDARD.fold_memory_bytes_max;
+        LimitExceeded::check("fold_memory_bytes_max", limit, 0, outline.memory_bytes)?;
+    }
     Ok(Examined { component, manifest, imports })
 }
 
@@ -74,10 +82,10 @@ pub fn examine(module: &[u8]) -> Result<Examined<'_>, ModuleRefusal> {
 /// The first thing wrong.
 pub fn compile(module: &[u8]) -> Result<Compiled, ModuleRefusal> {
     let Examined { component, manifest, imports } = examine(module)?;
-    let engine = engine().map_err(|_| ModuleRefusal::Compiler)?;
-    let code = engine.precompile_component(&component).map_err(|_| ModuleRefusal::Compiler)?;
+    let failed = |_| ModuleRefusal::Compiler;
+    let code = engine_of(manifest.world()).map_err(failed)?.precompile_component(&component).map_err(failed)?;
     LimitExceeded::check("code_bytes_max", Limits::STANDARD.code_bytes_max, 0, code.len() as u64)?;
-    Ok(Compiled { code, manifest, imports, engine: engine_digest(&engine) })
+    Ok(Compiled { code, manifest, imports, engine: engine_digest().map_err(failed)? })
 }
 
 /// Serves one conversation.

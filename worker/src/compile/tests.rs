@@ -57,13 +57,37 @@ fn function(locals: usize, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_interface_is_read_and_its_change_needs_a_version() {
-    interface::Interface::of(protocol::message::World::Analysis).unwrap();
-    let digest = ring::digest::digest(&ring::digest::SHA256, WIT.as_bytes());
-    let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    let version = WIT.lines().find_map(|l| l.strip_prefix("package fusebox:analysis@")).unwrap().trim_end_matches(';');
-    let released = [("0.1.0", "23cdcc4529187a3a9992de46540dd3a932f91d1accacab9fef82dcc686e328a6")];
-    assert!(released.contains(&(version, hex.as_str())), "the interface changed: give it a new version and note its digest {hex}");
+fn the_interfaces_are_read_and_their_change_needs_a_version() {
+    let released = [
+        ("fusebox:analysis@0.1.0", "23cdcc4529187a3a9992de46540dd3a932f91d1accacab9fef82dcc686e328a6"),
+        ("fusebox:fold@0.1.0", "5cead181c1cf6fee780bdd643cc22994187b920fdbb54580468b316fe0c0c9c6"),
+    ];
+    for (world, text) in [(World::Analysis, WIT), (World::Fold, FOLD_WIT)] {
+        interface::Interface::of(world).unwrap();
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+        let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let package = text.lines().find_map(|l| l.strip_prefix("package ")).unwrap().trim_end_matches(';');
+        assert!(released.contains(&(package, hex.as_str())), "{package} changed: give it a new version and note its digest {hex}");
+    }
+}
+
+#[test]
+fn a_fold_asks_for_nothing_and_has_two_functions() {
+    let module = guest("fold-misbehaves");
+    let c = compile(&module).unwrap();
+    let fold = c.manifest.fold.unwrap();
+    assert_eq!((c.imports.len(), fold.columns.len(), fold.dimension, fold.state), (0, 1, 4, 4));
+    assert_eq!(compile(&guest("credit-scorecard")).unwrap().engine, c.engine, "one digest covers both worlds");
+    // One function called otherwise.
+    assert_eq!(refused(&replace(&module, b"contribute", b"contributx")), ModuleRefusal::MissingExport);
+    // Its numbers are those of the manifest alone: a length of nothing is no length.
+    assert_eq!(refused(&replace(&module, b"\"state\":4", b"\"state\":0")), ManifestError::Column("dimension".to_owned()).into());
+    // What is an import in the other world is none here.
+    let manifest = br#"{"name":"f","version":"1","fold":{"columns":[],"dimension":1,"state":1}}"#;
+    let section = [leb(16), b"fusebox.manifest".to_vec(), manifest.to_vec()].concat();
+    let import = [vec![1], leb(26), b"fusebox:analysis/job@0.1.0".to_vec(), leb(4), b"seed".to_vec(), vec![0, 0]].concat();
+    let asks = self::module(&[(1, vec![1, 0x60, 0, 1, 0x7E]), (2, import), (0, section)]);
+    assert_eq!(refused(&asks), ModuleRefusal::UndeclaredImport("fusebox:analysis/job@0.1.0#seed".to_owned()));
 }
 
 #[test]

@@ -185,7 +185,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    fn new(memory_bytes_max: u64) -> Self {
+    pub fn new(memory_bytes_max: u64) -> Self {
         Self { memory_bytes: 0, memory_bytes_max, elements: 0, refused: None }
     }
 }

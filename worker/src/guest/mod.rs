@@ -1,9 +1,10 @@
-//! The `guest` role: one module over one view, in its sandbox.
+//! The `guest` role: one module in its sandbox, over one view or ([`fold`]) over one block at a time.
 //!
 //! What the module hands back is kept until it returned, then sent in one order (derived columns, tables, models), so that the
 //! order of its calls says nothing. A run that fails sends the failure alone.
 
 mod derive;
+mod fold;
 mod host;
 mod link;
 mod load;
@@ -20,24 +21,25 @@ use wasmtime::{Store, Trap};
 
 use self::host::Host;
 use crate::compile::engine;
-use crate::jail::{Confined, Jailed};
+use crate::jail::{Confined, Jailed, Last};
 
 /// Serves one conversation.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
 pub fn serve(channel: &mut Channel, jailed: &Jailed) -> Result<(), FrameError> {
-    converse(channel, |open, derived, rows| jailed.before_guest_code(open, derived, rows))
+    converse(channel, |last| jailed.before_guest_code(last))
 }
 
-/// Enters the last stage of the jail, for so many open descriptors, derived columns and rows.
-type Confine<'a> = &'a dyn Fn(usize, usize, u64) -> std::io::Result<Confined>;
+/// Enters the last stage of the jail.
+type Confine<'a> = &'a dyn Fn(Last) -> std::io::Result<Confined>;
 
-fn converse(channel: &mut Channel, confine: impl Fn(usize, usize, u64) -> std::io::Result<Confined>) -> Result<(), FrameError> {
+fn converse(channel: &mut Channel, confine: impl Fn(Last) -> std::io::Result<Confined>) -> Result<(), FrameError> {
     let (opening, fds) = channel.receive::<GuestOpening>()?;
     let request = match opening {
         GuestOpening::Run(request) => request,
-        GuestOpening::Map(_) | GuestOpening::Update(_) => return channel.send(&GuestReply::Failed(GuestFailure::Internal), &[]),
+        GuestOpening::Map(start) => return fold::map(&start, fds, &confine),
+        GuestOpening::Update(start) => return fold::update(channel, &start, fds, &confine),
     };
     let synthetic = request.synthetic;
     let mut log = String::new();
@@ -88,7 +90,7 @@ fn run(
     let mut store = Store::new(&engine, Host::new(request, columns));
     store.limiter(|host| &mut host.growth);
     store.set_hostcall_fuel(usize::try_from(l.hostcall_bytes_max).map_err(|_| GuestFailure::Internal)?);
-    let confined = confine(open, derived, rows).map_err(|_| GuestFailure::Internal)?;
+    let confined = confine(Last::View { open, derived, rows }).map_err(|_| GuestFailure::Internal)?;
     let ended = call(&mut store, &component, &confined);
     let host = store.into_data();
     *log = host.log;

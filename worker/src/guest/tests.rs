@@ -84,7 +84,7 @@ fn run_code(code: &[u8], manifest: Manifest, how: Run) -> Vec<(GuestReply, Vec<O
     server.set_deadline(Some(std::time::Instant::now() + std::time::Duration::from_secs(120)));
     let worker = std::thread::Builder::new()
         .stack_size(8 << 20)
-        .spawn(move || converse(&mut Channel::new(socket), |_, _, _| Ok(Confined::for_tests())))
+        .spawn(move || converse(&mut Channel::new(socket), |_| Ok(Confined::for_tests())))
         .unwrap();
     let request = GuestRequest {
         columns: columns.iter().map(|(c, _)| c.clone()).collect(),
@@ -95,7 +95,7 @@ fn run_code(code: &[u8], manifest: Manifest, how: Run) -> Vec<(GuestReply, Vec<O
         memory_bytes_max: how.memory_bytes_max.unwrap_or(64 << 20),
     };
     let fds: Vec<_> = std::iter::once(code.as_fd()).chain(columns.iter().map(|(_, fd)| fd.as_fd())).collect();
-    server.send(&request, &fds).unwrap();
+    server.send(&GuestOpening::Run(request), &fds).unwrap();
     let mut replies = Vec::new();
     loop {
         let (reply, fds) = server.receive::<GuestReply>().unwrap();

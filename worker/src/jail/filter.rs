@@ -27,6 +27,8 @@ pub enum Stage {
     GuestLoading,
     /// A guest process from the module's first instruction on.
     GuestCode,
+    /// The same for a fold: it receives while guest code runs, and makes no shared memory.
+    FoldCode,
 }
 
 impl Stage {
@@ -47,6 +49,7 @@ impl Stage {
             Self::Engine => E,
             Self::GuestLoading => L,
             Self::GuestCode => G,
+            Self::FoldCode => F,
         }
     }
 }
@@ -62,7 +65,8 @@ const C: u8 = 4;
 const E: u8 = 8;
 const L: u8 = 16;
 const G: u8 = 32;
-/// Every worker in every stage.
+const F: u8 = 64;
+/// Every worker in every stage but a fold's last.
 const W: u8 = I | C | E | L | G;
 /// Every worker before guest code.
 const B: u8 = I | C | E | L;
@@ -106,39 +110,41 @@ const FUTEX_COMMAND: u32 = 0x7f;
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    // The conversation. A guest that runs receives nothing more, so no descriptor can reach it either.
+    // The conversation. A guest that runs receives nothing more, so no descriptor can reach it either; one that runs a fold
+    // receives by recvfrom(2), which carries none.
     Row(c::SYS_recvmsg,         B,         Any),
     Row(c::SYS_sendmsg,         W,         Any),
-    Row(c::SYS_sendto,          W,         Any),
+    Row(c::SYS_sendto,          W|F,       Any),
+    Row(c::SYS_recvfrom,        E|L|F,     Any),
     Row(c::SYS_setsockopt,      W,         One(2, &[c::SO_RCVTIMEO, c::SO_SNDTIMEO])),
     // Memory. Only a guest that loads compiled code may make memory executable.
-    Row(c::SYS_mmap,            I|C|E|G,   Without(2, EXEC)),
+    Row(c::SYS_mmap,            I|C|E|G|F, Without(2, EXEC)),
     Row(c::SYS_mmap,            L,         Any),
-    Row(c::SYS_mprotect,        I|C|E|G,   Without(2, EXEC)),
+    Row(c::SYS_mprotect,        I|C|E|G|F, Without(2, EXEC)),
     Row(c::SYS_mprotect,        L,         Any),
-    Row(c::SYS_munmap,          W,         Any),
-    Row(c::SYS_mremap,          W,         Any),
-    Row(c::SYS_madvise,         W,         Any),
-    Row(c::SYS_brk,             W,         Any),
+    Row(c::SYS_munmap,          W|F,       Any),
+    Row(c::SYS_mremap,          W|F,       Any),
+    Row(c::SYS_madvise,         W|F,       Any),
+    Row(c::SYS_brk,             W|F,       Any),
     // Shared memory: made, written, sealed, measured.
     Row(c::SYS_memfd_create,    W,         Without(1, MEMFD_OTHER)),
     Row(c::SYS_write,           W,         Any),
     Row(c::SYS_fcntl,           W|K,       One(1, &[c::F_ADD_SEALS, c::F_GET_SEALS, c::F_DUPFD_CLOEXEC, c::F_GETFD])),
     Row(c::SYS_fstat,           W,         Any),
-    Row(c::SYS_close,           W|K,       Any),
+    Row(c::SYS_close,           W|K|F,     Any),
     Row(c::SYS_pread64,         B|K,       Any),
     Row(c::SYS_read,            I|E,       Any),
     Row(c::SYS_lseek,           I,         Any),
     Row(c::SYS_ftruncate,       I|C|E,     Any),
     Row(c::SYS_pwrite64,        E,         Any),
     // Signals: faults of guest code become traps.
-    Row(c::SYS_rt_sigreturn,    W|K,       Any),
-    Row(c::SYS_rt_sigprocmask,  W,         Any),
+    Row(c::SYS_rt_sigreturn,    W|K|F,     Any),
+    Row(c::SYS_rt_sigprocmask,  W|F,       Any),
     Row(c::SYS_rt_sigaction,    B,         Any),
-    Row(c::SYS_sigaltstack,     W,         Any),
+    Row(c::SYS_sigaltstack,     W|F,       Any),
     // Threads: of engine and compiler only.
-    Row(c::SYS_futex,           W,         Pattern(1, FUTEX_COMMAND, FUTEX_PLAIN)),
-    Row(c::SYS_sched_yield,     W,         Any),
+    Row(c::SYS_futex,           W|F,       Pattern(1, FUTEX_COMMAND, FUTEX_PLAIN)),
+    Row(c::SYS_sched_yield,     W|F,       Any),
     Row(c::SYS_clone,           T,         Bits(0, THREAD | NOT_THREAD, THREAD)),
     Row(c::SYS_set_robust_list, T,         Any),
     Row(c::SYS_rseq,            T,         Any),
@@ -158,9 +164,9 @@ const TABLE: &[Row] = &[
     Row(c::SYS_prctl,           L,         One(0, &[c::PR_SET_NO_NEW_PRIVS])),
     Row(c::SYS_seccomp,         L,         One(0, &[c::SECCOMP_SET_MODE_FILTER as i32])),
     // Hash tables are seeded; time is read where the kernel maps no clock.
-    Row(c::SYS_getrandom,       W,         Any),
-    Row(c::SYS_clock_gettime,   W,         Any),
-    Row(c::SYS_exit_group,      W|K,       Any),
+    Row(c::SYS_getrandom,       W|F,       Any),
+    Row(c::SYS_clock_gettime,   W|F,       Any),
+    Row(c::SYS_exit_group,      W|K|F,     Any),
     // The keeper: looks, kills, ends.
     Row(c::SYS_poll,            K,         Any),
     Row(c::SYS_ppoll,           K,         Any),
@@ -208,7 +214,7 @@ fn allow_list(stage: Stage) -> Result<BpfProgram, seccompiler::BackendError> {
     for Row(number, _, arguments) in TABLE.iter().filter(|row| row.1 & stage.bit() != 0) {
         calls.entry(*number).or_default().extend(rules(arguments)?);
     }
-    if !matches!(stage, Stage::Keeper | Stage::GuestCode) {
+    if !matches!(stage, Stage::Keeper | Stage::GuestCode | Stage::FoldCode) {
         // Allowed here, answered by the other filter: of two filters the stricter answer counts.
         calls.extend(ABSENT.iter().map(|number| (*number, Vec::new())));
     }
@@ -226,7 +232,7 @@ fn absent() -> Result<BpfProgram, seccompiler::BackendError> {
 /// The kernel's refusal.
 pub fn apply(stage: Stage) -> io::Result<()> {
     let list = allow_list(stage).map_err(io::Error::other)?;
-    if !matches!(stage, Stage::Keeper | Stage::GuestCode) {
+    if !matches!(stage, Stage::Keeper | Stage::GuestCode | Stage::FoldCode) {
         seccompiler::apply_filter_all_threads(&absent().map_err(io::Error::other)?).map_err(io::Error::other)?;
     }
     seccompiler::apply_filter_all_threads(&list).map_err(io::Error::other)
@@ -236,15 +242,18 @@ pub fn apply(stage: Stage) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const ALL: [Stage; 7] =
+        [Stage::Keeper, Stage::Ingest, Stage::Compile, Stage::Engine, Stage::GuestLoading, Stage::GuestCode, Stage::FoldCode];
+
     #[test]
     fn every_stage_has_a_filter_and_guest_code_a_short_one() {
-        for stage in [Stage::Keeper, Stage::Ingest, Stage::Compile, Stage::Engine, Stage::GuestLoading, Stage::GuestCode] {
+        for stage in ALL {
             assert!(!allow_list(stage).unwrap().is_empty(), "{stage:?}");
             println!("{stage:?}: {} system calls", allowed(stage).len());
         }
         assert!(allowed(Stage::GuestCode).len() <= 25);
         // Rules with and without arguments for one call would allow any arguments.
-        for stage in [Stage::Keeper, Stage::Ingest, Stage::Compile, Stage::Engine, Stage::GuestLoading, Stage::GuestCode] {
+        for stage in ALL {
             for number in allowed(stage) {
                 let rows: Vec<&Row> = TABLE.iter().filter(|r| r.0 == number && r.1 & stage.bit() != 0).collect();
                 assert!(rows.len() == 1 || rows.iter().all(|r| !matches!(r.2, Any)), "{number} at {stage:?}");
@@ -256,5 +265,14 @@ mod tests {
     fn guest_code_may_do_nothing_that_loading_may_not() {
         let loading = allowed(Stage::GuestLoading);
         assert!(allowed(Stage::GuestCode).iter().all(|number| loading.contains(number)));
+        assert!(allowed(Stage::FoldCode).iter().all(|number| loading.contains(number)));
+    }
+
+    #[test]
+    fn a_fold_has_what_guest_code_has_and_plain_receiving() {
+        let code = allowed(Stage::GuestCode);
+        let more: Vec<i64> = allowed(Stage::FoldCode).into_iter().filter(|number| !code.contains(number)).collect();
+        assert_eq!(more, [c::SYS_recvfrom]);
+        assert!(!allowed(Stage::FoldCode).contains(&c::SYS_memfd_create));
     }
 }

@@ -54,6 +54,22 @@ pub struct Confined {
     _private: (),
 }
 
+/// What a guest's last stage leaves room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// A module over a view: files (shared memory) only as large and as many as its derived columns need.
+    View {
+        /// Descriptors that are open.
+        open: usize,
+        /// Columns that it may derive.
+        derived: usize,
+        /// Rows of each.
+        rows: u64,
+    },
+    /// A fold: no file at all; it receives, but no descriptor.
+    Fold,
+}
+
 /// A layer that is needed could not be entered.
 #[derive(Debug)]
 pub struct NotJailed {
@@ -132,14 +148,21 @@ impl Jailed {
         &self.report
     }
 
-    /// The second stage of a guest: no executable mapping, no thread, no descriptor received any more; files (shared memory) only
-    /// as large and as many as `derived` columns of `rows` rows need on top of `open` descriptors.
+    /// The last stage of a guest: no executable mapping, no thread, no descriptor received any more.
     ///
     /// # Errors
     /// The kernel's refusal; no guest code may run then.
-    pub fn before_guest_code(&self, open: usize, derived: usize, rows: u64) -> io::Result<Confined> {
-        resources::limit_shared_memory(open, derived, rows)?;
-        filter::apply(Stage::GuestCode)?;
+    pub fn before_guest_code(&self, last: Last) -> io::Result<Confined> {
+        match last {
+            Last::View { open, derived, rows } => {
+                resources::limit_shared_memory(open, derived, rows)?;
+                filter::apply(Stage::GuestCode)?;
+            }
+            Last::Fold => {
+                resources::no_more_files()?;
+                filter::apply(Stage::FoldCode)?;
+            }
+        }
         Ok(Confined { _private: () })
     }
 

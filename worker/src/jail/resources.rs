@@ -51,3 +51,9 @@ pub fn limit_shared_memory(open: usize, derived: usize, rows: u64) -> io::Result
     set(Resource::Fsize, column_bytes)?;
     set(Resource::Nofile, (open + derived) as u64 + 16)
 }
+
+/// No file grows and no descriptor is made any more.
+pub fn no_more_files() -> io::Result<()> {
+    set(Resource::Fsize, 0)?;
+    set(Resource::Nofile, 0)
+}

@@ -118,6 +118,7 @@ impl Walk {
                 for memory in section {
                     let bytes = memory.map_err(invalid)?.initial.saturating_mul(1 << 16);
                     LimitExceeded::check("guest_memory_bytes_max", l.guest_memory_bytes_max, 0, bytes)?;
+                    self.outline.memory_bytes = self.outline.memory_bytes.saturating_add(bytes);
                 }
             }
             Payload::ElementSection(section) => {
