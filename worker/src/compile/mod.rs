@@ -69,6 +69,7 @@ pub fn examine(module: &[u8]) -> Result<Examined<'_>, ModuleRefusal> {
     }
     let imports = interface.check_types(&component)?;
     let manifest = manifest?;
+    manifest.validate()?;
     if world == World::Fold {
         let limit = Limits::STANDARD.fold_memory_bytes_max;
         LimitExceeded::check("fold_memory_bytes_max", limit, 0, outline.memory_bytes)?;
