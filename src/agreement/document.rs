@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::{CHINA_UTC_OFFSET_S, Date, Timestamp};
+use crate::dp::Epsilon;
 use crate::id::{AgreementId, DatasetId, ModuleDigest, Name, OrgId, PlanId};
 use crate::refusal::{self, Refused, Rule};
 
@@ -205,6 +206,17 @@ pub struct AgreementDocument {
 pub struct Budgets {
     /// Jobs on real data in all.
     pub jobs_max: u32,
+    /// Privacy loss ε of all folds together, at the release policy's δ: a decimal. Zero: the private door stays shut.
+    #[serde(default = "nothing", skip_serializing_if = "is_nothing")]
+    pub privacy_epsilon: Epsilon,
+}
+
+fn nothing() -> Epsilon {
+    Epsilon::ZERO
+}
+
+fn is_nothing(epsilon: &Epsilon) -> bool {
+    *epsilon == Epsilon::ZERO
 }
 
 /// What is counter-signed: the agreement as written, the plan's digest and who must sign. Never changed.
@@ -323,6 +335,7 @@ impl AgreementDocument {
             ("purposes", !self.purposes.is_empty()),
             ("recipients", !self.recipients.is_empty()),
             ("doors", !self.doors.is_empty()),
+            ("budgets.privacy_epsilon", self.doors.contains(&Door::Private) != is_nothing(&self.budgets.privacy_epsilon)),
             ("columns", is_columns(&self.columns)),
             ("term", self.term.from <= self.term.until),
             ("safeguards", is_text(&self.safeguards)),

@@ -6,6 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dp::Epsilon;
+use crate::dp::convert::DELTA_EXPONENTS;
+
 pub use super::records::release::{active, floor, set_floor, tighten};
 
 /// Bases to which counts may be rounded; each divides the next.
@@ -27,6 +30,8 @@ pub struct ReleasePolicy {
     pub table: TableRules,
     /// Linear models.
     pub model: ModelRules,
+    /// Folds.
+    pub private: PrivateRules,
 }
 
 /// Which doors are open.
@@ -87,6 +92,16 @@ pub struct ModelRules {
     pub significant_digits: u8,
 }
 
+/// Rules for folds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateRules {
+    /// ε is stated at δ = 10^-this: 3 to 15.
+    pub delta_exponent: u8,
+    /// Most ε of one job, all rounds together. A decimal.
+    pub epsilon_per_job_max: Epsilon,
+}
+
 /// Why a policy text is none.
 #[derive(Debug, thiserror::Error)]
 #[error("the release policy is not valid; correct what is named: {0}")]
@@ -120,6 +135,7 @@ impl ReleasePolicy {
             (t.cells_max >= 1, "table.cells_max is at least 1"),
             (m.units_min >= 3, "model.units_min is at least 3"),
             ((1..=9).contains(&m.significant_digits), "model.significant_digits is 1 to 9"),
+            (DELTA_EXPONENTS.contains(&self.private.delta_exponent), "private.delta_exponent is 3 to 15"),
         ] {
             if !sound {
                 return Err(ReleasePolicyError(what.to_owned()));
@@ -155,6 +171,10 @@ impl ReleasePolicy {
                 units_min: self.model.units_min.max(other.model.units_min),
                 coefficients_max: self.model.coefficients_max.min(other.model.coefficients_max),
                 significant_digits: self.model.significant_digits.min(other.model.significant_digits),
+            },
+            private: PrivateRules {
+                delta_exponent: self.private.delta_exponent.max(other.private.delta_exponent),
+                epsilon_per_job_max: self.private.epsilon_per_job_max.min(other.private.epsilon_per_job_max),
             },
         }
     }
@@ -220,7 +240,7 @@ mod tests {
             quantum in prop::sample::select(&TIME_QUANTA[..]), jobs in 0..9u32, doors in prop::array::uniform4(any::<bool>()),
             automatic in any::<bool>(), k in 3..20u32, one in 0..=1000u16, two in 0..=1000u16, p in 0..=1000u16,
             show in any::<bool>(), base in prop::sample::select(&ROUNDING_BASES[..]), cells in 1..9u64,
-            units in 3..900u64, coefficients in 0..40u32, digits in 1..=9u8,
+            units in 3..900u64, coefficients in 0..40u32, digits in 1..=9u8, delta in 3..=15u8, epsilon in 0..9u128,
         ) -> ReleasePolicy {
             ReleasePolicy {
                 time_quantum_seconds: quantum,
@@ -231,6 +251,7 @@ mod tests {
                     zero_cells: if show { ZeroCells::Show } else { ZeroCells::Suppress }, rounding_base: base, cells_max: cells,
                 },
                 model: ModelRules { units_min: units, coefficients_max: coefficients, significant_digits: digits },
+                private: PrivateRules { delta_exponent: delta, epsilon_per_job_max: Epsilon::from_units(epsilon).unwrap() },
             }
         }
     }
@@ -255,6 +276,8 @@ mod tests {
             && s.model.units_min >= a.model.units_min
             && s.model.coefficients_max <= a.model.coefficients_max
             && s.model.significant_digits <= a.model.significant_digits
+            && s.private.delta_exponent >= a.private.delta_exponent
+            && s.private.epsilon_per_job_max <= a.private.epsilon_per_job_max
     }
 
     proptest! {
@@ -280,14 +303,19 @@ mod tests {
         let standard = ReleasePolicy::parse(STANDARD).unwrap();
         assert_eq!((standard.table.min_frequency, standard.model.coefficients_max), (10, 32));
         let lines: Vec<_> = STANDARD.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).collect();
-        assert_eq!(lines.len(), 17);
+        assert_eq!(lines.len(), 19);
         for line in lines {
             assert!(ReleasePolicy::parse(&STANDARD.replace(line, "")).is_err(), "{line}");
         }
         assert!(ReleasePolicy::parse(&STANDARD.replace("automatic = true", "automatic = true\nalways = true")).is_err());
-        for (good, bad) in
-            [("rounding_base = 1", "rounding_base = 3"), ("min_frequency = 10", "min_frequency = 2"), ("= 900\n", "= 1001\n")]
-        {
+        for (good, bad) in [
+            ("rounding_base = 1", "rounding_base = 3"),
+            ("delta_exponent = 6", "delta_exponent = 2"),
+            ("epsilon_per_job_max = \"1\"", "epsilon_per_job_max = 1"),
+            ("epsilon_per_job_max = \"1\"", "epsilon_per_job_max = \"-1\""),
+            ("min_frequency = 10", "min_frequency = 2"),
+            ("= 900\n", "= 1001\n"),
+        ] {
             let text = STANDARD.replacen(good, bad, 1);
             assert!(text != STANDARD && ReleasePolicy::parse(&text).is_err(), "{bad}");
         }

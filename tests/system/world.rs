@@ -219,6 +219,9 @@ cells_max = 1000
 units_min = 50
 coefficients_max = 32
 significant_digits = 3
+[private]
+delta_exponent = 6
+epsilon_per_job_max = "1"
 "#;
 
 const COLUMNS: &str = r#"
