@@ -83,6 +83,7 @@ fn status(rule: &str) -> StatusCode {
         "request.conflict" => StatusCode::CONFLICT,
         "request.too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "request.busy" | "request.overloaded" => StatusCode::TOO_MANY_REQUESTS,
+        "privacy.no_budget" | "privacy.budget" | "privacy.job_max" => StatusCode::FORBIDDEN,
         "module.unreviewed" | "module.denied" | "dataset.sharing_none" | "dataset.core" | "dataset.public_by_operator" => {
             StatusCode::FORBIDDEN
         }
@@ -236,6 +237,8 @@ mod tests {
             ("application.undecided", 403),
             ("module.unreviewed", 403),
             ("dataset.core", 403),
+            ("privacy.budget", 403),
+            ("privacy.invalid", 422),
             ("dataset.incomplete", 422),
             ("module.import", 422),
             ("request.malformed", 422),

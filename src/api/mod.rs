@@ -22,6 +22,7 @@ mod state;
 mod agreements;
 mod applications;
 mod authorisations;
+mod budgets;
 mod datasets;
 mod freeze;
 mod imports;
@@ -67,6 +68,7 @@ fn signed() -> OpenApiRouter<App> {
         .merge(releases::routes())
         .merge(freeze::routes())
         .merge(policies::routes())
+        .merge(budgets::routes())
         .merge(log::routes())
 }
 

@@ -81,6 +81,11 @@ impl Client {
         self.post_bytes(path, "application/toml", &[], text.as_bytes())
     }
 
+    /// `PUT` of JSON.
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, CliError> {
+        self.send_bytes("PUT", path, "application/json", &[], body.to_string().as_bytes())
+    }
+
     /// `PUT` of a document in TOML.
     pub fn put_toml(&self, path: &str, text: &str) -> Result<Value, CliError> {
         self.send_bytes("PUT", path, "application/toml", &[], text.as_bytes())

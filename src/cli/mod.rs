@@ -7,6 +7,7 @@
 //! | `data` | `dataset`, `plan` |
 //! | `papers` | `authorisation`, `application`, `agreement` |
 //! | `modules` | `module` |
+//! | `private` | `budget`, `private` |
 //! | `jobs`, `releases` | `job`, `release` |
 //! | `log` | `log`: checkpoint, fetch, offline verification |
 //! | `dev` | `dev new`, `dev run`: a module on the author's own machine |
@@ -26,6 +27,7 @@ mod modules;
 mod output;
 mod papers;
 mod people;
+mod private;
 mod releases;
 mod server;
 
@@ -115,6 +117,12 @@ enum Command {
     /// Modules.
     #[command(subcommand)]
     Module(modules::ModuleCommand),
+    /// Privacy budgets.
+    #[command(subcommand)]
+    Budget(private::BudgetCommand),
+    /// Folds: noised answers within a privacy budget.
+    #[command(subcommand)]
+    Private(private::PrivateCommand),
     /// Jobs.
     #[command(subcommand)]
     Job(jobs::JobCommand),
@@ -181,6 +189,8 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Application(command) => papers::application(context, command),
         Command::Agreement(command) => papers::agreement(context, command),
         Command::Module(command) => modules::module(context, command),
+        Command::Budget(command) => private::budget(context, &command),
+        Command::Private(command) => private::private(context, command),
         Command::Job(command) => jobs::job(context, command),
         Command::Release(command) => releases::release(context, command),
         Command::Log(command) => log::log(context, command),

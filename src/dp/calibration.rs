@@ -74,7 +74,7 @@ impl Sensitivity {
 }
 
 /// What all rounds of a fold cost together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Cost {
     /// Zero-concentrated loss, rounded up.
     pub rho: Rho,

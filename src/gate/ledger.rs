@@ -128,7 +128,8 @@ impl Remaining {
         let laplace = Epsilon::from_units(root.min(epsilon.units())).map_err(beyond)?;
         Ok(Self { rho, epsilon, gaussian, laplace, delta_exponent: budget.delta_exponent })
     }
-    fn covers(&self, cost: &Cost) -> bool {
+    /// Whether a fold of this cost may be reserved.
+    pub fn covers(&self, cost: &Cost) -> bool {
         cost.rho <= self.rho && cost.epsilon.is_none_or(|e| e <= self.epsilon)
     }
     fn threshold(&self, whose: &str) -> String {

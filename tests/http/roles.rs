@@ -46,6 +46,14 @@ struct Line(&'static str, &'static str, &'static str, Body, &'static [&'static s
 /// Reads of which the seeded rows have no content: a refused output has no artefact.
 const UNREADABLE: &[&str] = &["/v1/releases/{id}/artefact"];
 
+/// All but system and security administration.
+const BUDGETS: &[&str] =
+    &["authority", "provider", "operator", "researcher", "checker", "own-checker", "auditor", "other-operator", "other-provider"];
+
+fn count() -> Value {
+    json!({ "plan": "credit", "fold": { "map": { "count": {} }, "mechanism": "laplace", "epsilon": "0.5" } })
+}
+
 fn reason() -> Value {
     json!({ "reason": "test" })
 }
@@ -163,6 +171,16 @@ fn lines() -> Vec<Line> {
         Line("GET", "/v1/policies", "/v1/policies", Nothing, ALL),
         Line("PUT", "/v1/policies/floor", "/v1/policies/floor", Toml(POLICY), &["authority"]),
         Line("PUT", "/v1/policies/orgs/{org}", "/v1/policies/orgs/bureau", Toml(POLICY), &["provider"]),
+        // Privacy budgets: the authority sets, whoever has to do with data sees. A preview: whoever may read the plan.
+        Line("GET", "/v1/namespaces/{namespace}/budget", "/v1/namespaces/firm/budget", Nothing, BUDGETS),
+        Line(
+            "PUT",
+            "/v1/namespaces/{namespace}/budget",
+            "/v1/namespaces/firm/budget",
+            Json(|| json!({ "epsilon": "3", "reason": "test" })),
+            &["authority"],
+        ),
+        Line("POST", "/v1/private/preview", "/v1/private/preview", Json(count), PAPERS),
         // Freeze releases: authority, security administrator, provider for its own.
         Line("POST", "/v1/freeze", "/v1/freeze", Json(reason), &["authority", "provider", "secadmin", "other-provider"]),
         Line("POST", "/v1/freeze/lift", "/v1/freeze/lift", Json(reason), &["authority", "provider", "other-provider"]),

@@ -229,6 +229,18 @@ fn papers_that_lack_an_element_name_it() {
     assert_eq!(told(ApplicationDocument::parse(&without(APPLICATION, "commitments")).map(drop)).0, "application.commitments");
     let one = APPLICATION.replace("secure = true", "secure = false");
     assert_eq!(told(ApplicationDocument::parse(&one).map(drop)), ("application.commitments", "secure".to_owned()));
+    for (doors, budgets) in [
+        ("[\"table\", \"private\"]", "{ jobs_max = 3 }"),
+        ("[\"private\"]", "{ jobs_max = 3, privacy_epsilon = \"0\" }"),
+        ("[\"table\"]", "{ jobs_max = 3, privacy_epsilon = \"0.5\" }"),
+    ] {
+        let text = AGREEMENT.replace("doors = [\"table\"]", &format!("doors = {doors}")).replace("{ jobs_max = 3 }", budgets);
+        assert_eq!(told(AgreementDocument::parse(&text).map(drop)), ("agreement.incomplete", "budgets.privacy_epsilon".to_owned()));
+    }
+    let open = AGREEMENT
+        .replace("doors = [\"table\"]", "doors = [\"private\"]")
+        .replace("{ jobs_max = 3 }", "{ jobs_max = 3, privacy_epsilon = \"0.5\" }");
+    assert_eq!(AgreementDocument::parse(&open).unwrap().budgets.privacy_epsilon.to_string(), "0.5");
     for element in ["purposes", "recipients", "doors", "term", "budgets", "safeguards", "disposal", "plan"] {
         let refused = told(AgreementDocument::parse(&without(AGREEMENT, element)).map(drop));
         assert!(refused.0 == "agreement.incomplete" && refused.1.contains(element), "{element}: {refused:?}");
