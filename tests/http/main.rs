@@ -11,6 +11,7 @@
 )]
 
 mod bodies;
+mod budgets;
 mod description;
 mod papers;
 mod roles;

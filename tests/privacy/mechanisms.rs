@@ -9,8 +9,8 @@ use crate::audit::{at_least, at_most, epsilon_lower_bound};
 
 /// Answers on each of two neighbouring inputs.
 const SAMPLES: usize = 60_000;
-/// The same for planted bugs, which show themselves in fewer.
-const PLANTED_SAMPLES: usize = 30_000;
+/// The same for planted bugs.
+const PLANTED_SAMPLES: usize = 80_000;
 const CONFIDENCE: f64 = 0.999;
 const BOUND: i64 = 12;
 const DIMENSION: u32 = 2;
