@@ -36,7 +36,7 @@ fn entries(example: &str) -> BTreeMap<fusebox::id::DatasetId, CatalogueEntry> {
 
 #[test]
 fn papers_of_each_example_fit_each_other() {
-    for (example, own) in [("credit", Some("bank_loans")), ("flights", None)] {
+    for (example, own) in [("adult", None), ("credit", Some("bank_loans")), ("flights", None)] {
         let entries = entries(example);
         let plan = FusionPlan::parse(&text(example, "plan.toml")).unwrap_or_else(|e| panic!("{example}: {e}"));
         let resolved = plan.validate(&entries.iter().map(|(id, e)| (id.clone(), e)).collect()).unwrap_or_else(|e| panic!("{example}: {e}"));

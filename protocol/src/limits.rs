@@ -15,6 +15,8 @@ pub enum Scope {
     Module,
     /// On a run of a module, by its host.
     Run,
+    /// On a fold as it is asked for, and on how it is carried out: no module can reach them.
+    Fold,
     /// On what a run hands back.
     Output,
     /// On a worker as a process.
@@ -151,19 +153,19 @@ limits! {
     /// Length of a fold's state.
     Run fold_state_max: u32 = 100_000;
     /// Rounds of a fold.
-    Run fold_rounds_max: u32 = 1000;
+    Fold fold_rounds_max: u32 = 1000;
     /// Shared blocks.
-    Run fold_blocks_max: u32 = 1 << 20;
+    Fold fold_blocks_max: u32 = 1 << 20;
     /// Shared blocks that get a process each.
-    Run fold_process_blocks_max: u32 = 256;
+    Fold fold_process_blocks_max: u32 = 256;
     /// Rows of one privacy unit.
-    Run fold_unit_rows_max: u32 = 1 << 16;
+    Fold fold_unit_rows_max: u32 = 1 << 16;
     /// Rows of one block: the rows beyond are left out, those with the largest hash first.
-    Run fold_block_rows_max: u32 = 1 << 20;
+    Fold fold_block_rows_max: u32 = 1 << 20;
     /// Guest processes that may end under one job before the job ends.
-    Run fold_restarts_max: u32 = 16;
+    Fold fold_restarts_max: u32 = 16;
     /// Fuel of one block, or of one update.
-    Run fold_fuel_max: u64 = 10_000_000_000;
+    Fold fold_fuel_max: u64 = 10_000_000_000;
     /// Linear memory of one instance of a fold.
     Run fold_memory_bytes_max: u64 = 64 << 20;
 

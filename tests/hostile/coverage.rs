@@ -10,7 +10,14 @@ use crate::cases::{self, Covers, Expect};
 use crate::run::{FAILURES, REFUSALS};
 
 /// Limits that no module and no guest worker can reach: who keeps them is said beside each.
-const OF_OTHERS: [(&str, &str); 17] = [
+const OF_OTHERS: [(&str, &str); 24] = [
+    ("fold_rounds_max", "the server, of a job as it is asked for"),
+    ("fold_blocks_max", "the server, of a job as it is asked for"),
+    ("fold_process_blocks_max", "the server, of a job as it is asked for"),
+    ("fold_unit_rows_max", "the server, of a job as it is asked for"),
+    ("fold_fuel_max", "the server, of a job as it is asked for; a block that spends its fuel is among the worker's tests of folds"),
+    ("fold_block_rows_max", "the engine"),
+    ("fold_restarts_max", "the server and the engine"),
     ("frames_max", "the channel: nobody sends as many without being too fast before"),
     ("frames_bytes_max", "the channel, of an engine and an import"),
     ("rows_max", "the engine and the import"),

@@ -245,6 +245,11 @@ pub fn module(generated: Generated) -> Vec<u8> {
         Generated::DerivedColumns { count } => {
             manifest_of(&listed(count, &|n| format!("{{\"name\":\"a{n}\",\"type\":\"number\",\"scale\":0,\"min\":0,\"max\":1}}")))
         }
+        Generated::FoldColumns { count } => {
+            let columns = listed(count, &|n| format!("{{\"name\":\"a{n}\",\"type\":\"date\"}}"));
+            let fold = format!("{{\"columns\":[{columns}],\"dimension\":1,\"state\":1}}");
+            modules::fold("", &format!("{{\"name\":\"f\",\"version\":\"1\",\"fold\":{fold}}}"))
+        }
         Generated::Labels { count } => manifest_of(&category(&listed(count, &|n| format!("\"l{n}\"")))),
         Generated::NestedManifest { depth } => modules::good(&"[".repeat(depth as usize)),
         Generated::Parts { count } => modules::beside(&"(core module)".repeat(count as usize)),

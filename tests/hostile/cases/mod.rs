@@ -6,6 +6,7 @@ mod bombs;
 mod components;
 mod escapes;
 mod features;
+mod folds;
 mod imports;
 mod lists;
 mod memory;
@@ -82,6 +83,8 @@ pub enum Source {
     Beside(&'static str),
     /// A good module with this manifest.
     Manifest(&'static str),
+    /// A good fold with these fields in its core module, and this manifest.
+    Fold(&'static str, &'static str),
     /// Made by a program.
     Generated(Generated),
     /// An upload of these bytes.
@@ -173,6 +176,10 @@ pub enum Generated {
     },
     /// A manifest with one category of as many labels.
     Labels {
+        count: u32,
+    },
+    /// A fold that reads as many columns.
+    FoldColumns {
         count: u32,
     },
     /// JSON arrays inside each other as manifest.
@@ -330,6 +337,7 @@ pub fn all() -> Vec<Case> {
         imports::CASES,
         rust::CASES,
         features::CASES,
+        folds::CASES,
         escapes::CASES,
     ]
     .concat()

@@ -130,6 +130,8 @@ const TABLE: &[Row] = &[
     Row(c::SYS_memfd_create,    W,         Without(1, MEMFD_OTHER)),
     Row(c::SYS_write,           W,         Any),
     Row(c::SYS_fcntl,           W|K,       One(1, &[c::F_ADD_SEALS, c::F_GET_SEALS, c::F_DUPFD_CLOEXEC, c::F_GETFD])),
+    // Where assertions are on, a descriptor is looked at before it is closed.
+    Row(c::SYS_fcntl,           F,         One(1, &[c::F_GETFD])),
     Row(c::SYS_fstat,           W,         Any),
     Row(c::SYS_close,           W|K|F,     Any),
     Row(c::SYS_pread64,         B|K,       Any),
