@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use fusebox::agreement::{AgreementDocument, ApplicationDocument, AuthorisationDocument};
 use fusebox::catalog::{CatalogueEntry, FusionPlan};
 use fusebox::policy::release::ReleasePolicy;
+use protocol::schema::ColumnType;
 
 fn folder(example: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example)
@@ -60,11 +61,25 @@ fn papers_of_each_example_fit_each_other() {
 
 #[test]
 fn policies_are_valid() {
-    ReleasePolicy::parse(&text("credit", "policy.toml")).unwrap();
+    for example in ["adult", "credit"] {
+        ReleasePolicy::parse(&text(example, "policy.toml")).unwrap();
+    }
     for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/examples")).unwrap() {
         let path = file.unwrap().path();
         if path.extension().is_some_and(|e| e == "toml") {
             ReleasePolicy::parse(&std::fs::read_to_string(&path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
+    }
+}
+
+/// A label's number is its place in the catalogue, in the modules, and in what applies a released model outside.
+#[test]
+fn labels_of_the_income_study_have_one_order() {
+    let entries = entries("adult");
+    let census = &entries["census_persons"];
+    for (name, labels) in adult_converter::CATEGORIES {
+        let (_, column) = census.column(name).unwrap();
+        let ColumnType::Category { domain } = &column.schema.ty else { panic!("{name}: {:?}", column.schema.ty) };
+        assert_eq!(domain, labels, "{name}");
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`kernels`] | kernels compiled to wasm | the same source, native |
 //! | [`interruption`] | kernels in a guest that counts fuel (epochs) | the same that counts nothing |
+//! | [`fold`] | blocks through a module, a fresh instance each | the same sums in a plain thread |
 //! | [`handover`] | a module reads a column through its world | memcpy of the same bytes |
 //! | [`encrypted_scan`] | a sealed segment read, opened, summed | a plain one read and summed |
 //! | [`warm_query`] | a job that asks for a table | the same query in polars, in a plain process |
@@ -17,6 +18,7 @@
 
 mod data;
 mod encrypted_scan;
+mod fold;
 mod handover;
 mod interruption;
 mod kernels;
@@ -36,9 +38,10 @@ use std::process::ExitCode;
 /// A measure: its name and what runs it.
 type Measure = (&'static str, fn() -> Result<Outcome>);
 
-const MEASURES: [Measure; 7] = [
+const MEASURES: [Measure; 8] = [
     ("kernels", kernels::measure),
     ("interruption", interruption::measure),
+    ("fold", fold::measure),
     ("handover", handover::measure),
     ("encrypted_scan", encrypted_scan::measure),
     ("warm_query", warm_query::measure),

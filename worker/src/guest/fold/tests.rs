@@ -250,3 +250,96 @@ fn blocks_a_second() {
     let blocks = rounds * values.len();
     println!("{:.0} blocks a second", blocks as f64 / began.elapsed().as_secs_f64());
 }
+
+/// Columns one after another, one block a row.
+fn columns(columns: &[Vec<Option<i64>>]) -> BlockBatch {
+    let rows = columns[0].len();
+    // Block by block, within a block column by column.
+    let cells = (0..rows).flat_map(|row| columns.iter().map(move |column| column[row]));
+    let (values, missing) = cells.map(|cell| (cell.unwrap_or(0), u8::from(cell.is_none()))).unzip();
+    BlockBatch { blocks: vec![1; rows], units: vec![1; rows], values: Integers(values), missing: Octets(missing) }
+}
+
+const PERSONS: &str = "\
+39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States, <=50K
+28, ?, 338409, Masters, 14, Married-civ-spouse, ?, Wife, Black, Female, 0, 1902, 60, ?, >50K
+71, Self-emp-inc, 1, HS-grad, 9, Widowed, Sales, Unmarried, Other, Male, 99999, 0, 99, Yugoslavia, >50K
+";
+
+/// What a released model is applied with outside is what was summed inside: features and labels have one order.
+#[test]
+fn the_logistic_folds_contribute_the_gradient() {
+    use adult_converter::{CATEGORIES, descent, persons};
+    let persons = persons(PERSONS).unwrap();
+    let number = |of: fn(&adult_converter::Person<'_>) -> u32| persons.iter().map(|p| Some(i64::from(of(p)))).collect::<Vec<_>>();
+    let mut view = vec![
+        number(|p| p.age),
+        number(|p| p.education_num),
+        number(|p| p.capital_gain),
+        number(|p| p.capital_loss),
+        number(|p| p.hours_per_week),
+        persons.iter().map(|p| Some(i64::from(p.rich))).collect(),
+    ];
+    for (name, dimension) in [("adult-logistic-numeric", 6usize), ("adult-logistic-one-hot", 105)] {
+        if dimension > 6 {
+            view.extend(CATEGORIES.iter().enumerate().map(|(i, (_, labels))| {
+                let place = |label: &str| labels.iter().position(|l| *l == label).and_then(|at| i64::try_from(at).ok());
+                persons.iter().map(|p| p.categories[i].and_then(place)).collect()
+            }));
+        }
+        let mut guest = mapper(&start(name));
+        let state: Vec<f64> = (0..2 * dimension).map(|i| ((i * 37 % 11) as f64 - 5.0) / 7.0).collect();
+        for (person, answer) in persons.iter().zip(guest.map(&state, columns(&view))) {
+            let features = if dimension > 6 { person.one_hot() } else { person.numeric() };
+            let mut expected = vec![0.0; dimension];
+            for ((at, _), slope) in features.iter().zip(descent::gradient(&state[..dimension], &features, person.rich)) {
+                expected[*at] = slope;
+            }
+            let mut found = vec![0.0; dimension];
+            match answer {
+                Contribution::Dense(Floats(values)) => found = values,
+                Contribution::Sparse(Indexes(at), Floats(values)) => at.iter().zip(values).for_each(|(at, v)| found[*at as usize] = v),
+                Contribution::Nothing => panic!("{name}: nothing"),
+            }
+            assert_eq!(found.len(), dimension);
+            assert!(found.iter().zip(&expected).all(|(f, e)| (f - e).abs() < 1e-12), "{name}: {found:?}, not {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn the_other_folds_of_the_income_study_say_what_they_are_called() {
+    let one = |values: &[f64]| Contribution::Dense(Floats(values.to_vec()));
+    let mut histogram = mapper(&start("adult-education-histogram"));
+    let answers = histogram.map(&[0.0; 16], columns(&[vec![Some(12), None, Some(0)]]));
+    let at = |label| Contribution::Sparse(Indexes(vec![label]), Floats(vec![1.0]));
+    assert_eq!(answers, [at(12), Contribution::Nothing, at(0)]);
+    let mut mean = mapper(&start("adult-clipped-mean"));
+    let answers = mean.map(&[0.0], columns(&[vec![Some(90), Some(17), Some(120), None]]));
+    assert_eq!(answers, [one(&[1.0, 1.0]), one(&[-1.0, 1.0]), one(&[1.0, 1.0]), Contribution::Nothing]);
+    // One block of five persons, and one of nobody.
+    let shared =
+        || BlockBatch { blocks: vec![5, 0], units: vec![1; 5], values: Integers(vec![17, 17, 90, 17, 17]), missing: Octets(Vec::new()) };
+    let mut blocks = mapper(&start("adult-mean-of-blocks"));
+    let mean_age = (4.0 * 17.0 + 90.0) / 5.0;
+    assert_eq!(blocks.map(&[0.0, 2.0, 0.0], shared()), [one(&[(mean_age - 53.5) / 36.5]), Contribution::Nothing]);
+    assert_eq!(blocks.map(&[1.0, 2.0, 0.0], shared()), [one(&[-1.0]), Contribution::Nothing]);
+    let mut bins = mapper(&start("adult-median-of-blocks"));
+    assert_eq!(bins.map(&[0.0, 0.0], shared()), [Contribution::Sparse(Indexes(vec![29]), Floats(vec![1.0])), Contribution::Nothing]);
+    let mut kmeans = mapper(&start("adult-kmeans"));
+    let mut centres = vec![0.9; 12];
+    centres[3..6].copy_from_slice(&[0.0, 0.0, 0.0]);
+    let answers = kmeans.map(&centres, columns(&[vec![Some(17)], vec![Some(16)], vec![Some(1)]]));
+    assert_eq!(answers, [Contribution::Sparse(Indexes(vec![4, 5, 6, 7]), Floats(vec![1.0, -0.5, 0.5, -0.5]))]);
+    // Updates: what is released.
+    let updated = |name: &str, state: &[f64], noised: &[f64]| {
+        let (start, code) = start(name);
+        spawn(&GuestOpening::Update(start), &code).update(0, state, noised)
+    };
+    assert_eq!(updated("adult-clipped-mean", &[0.0], &[-100.0, 200.0]), Some(vec![35.25]));
+    assert_eq!(updated("adult-mean-of-blocks", &[0.0, 10.0, 0.0], &[-5.0]), Some(vec![0.0, 10.0, 35.25]));
+    let mut noised = vec![0.0; 146];
+    (noised[10], noised[40], noised[100]) = (3.0, 5.0, 1.0);
+    assert_eq!(updated("adult-median-of-blocks", &[1.0, 0.0], &noised), Some(vec![1.0, 17.0 + 40.5 * 0.5]));
+    assert_eq!(updated("adult-education-histogram", &[0.0; 16], &[2.0; 16]), Some(vec![2.0; 16]));
+}
