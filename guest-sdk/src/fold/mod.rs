@@ -39,7 +39,7 @@ pub use bump::Bump;
 pub use manifest::position;
 
 /// Bindings made from `wit/fold/fold.wit`.
-#[allow(missing_docs, unsafe_code)]
+#[allow(missing_docs, unsafe_code, clippy::too_many_arguments)]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "wit/fold",

@@ -4,7 +4,7 @@
 //! come from the engine over a socket of their own, so that no row passes through the server; a process that updates never sees one.
 //! Instances are made from a pool: a fresh one is a reset of memory that stays mapped (copy-on-write image of the module's data).
 //!
-//! Measured with a module that sums one number (one core, `cargo xtask bench`): see `docs/development.md`.
+//! What a block costs besides its own arithmetic is measured by `cargo xtask bench fold`; figures in `docs/development.md`.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
