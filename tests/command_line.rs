@@ -135,3 +135,37 @@ fn a_refusal_is_told_with_rule_clause_and_both_languages_and_the_log_can_be_copi
     std::fs::write(&checkpoint, forged).unwrap();
     assert_eq!(fusebox(&["log", "verify", &copy, "--key", &server.log_key]).2, 1);
 }
+
+#[test]
+fn the_authority_sets_a_privacy_budget_with_a_reason_and_nobody_else_does() {
+    let server = Server::start();
+    let root = server.dir.path().join("token").to_str().unwrap().to_owned();
+    let call = |token: &str, line: &[&str]| {
+        let mut all = vec!["--server", server.url.as_str(), "--token-file", token];
+        all.extend(line);
+        fusebox(&all)
+    };
+    let account = |id: &str, role: &str| {
+        let file = server.dir.path().join(id).to_str().unwrap().to_owned();
+        assert_eq!(call(&root, &["principal", "create", id, "--org", id, "--role", role]).2, 0);
+        assert_eq!(call(&root, &["token", "issue", id, "--out", &file]).2, 0);
+        file
+    };
+    let (city, bank) = (account("city", "authority"), account("bank", "operator"));
+    let set = ["budget", "set", "person", "--epsilon", "3", "--reason", "first year"];
+    let (out, err, code) = call(&city, &set);
+    assert!(code == 1 && err.contains("policy.missing"), "δ is the policy's: {out}{err}");
+    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/release/standard.toml");
+    assert_eq!(call(&city, &["policy", "floor", policy]).2, 0);
+    assert_eq!(call(&city, &["budget", "set", "person", "--epsilon", "3"]).2, 2);
+    let (_, err, code) = call(&bank, &set);
+    assert!(code == 1 && err.contains("auth.role"), "{err}");
+    let (out, err, code) = call(&city, &set);
+    assert_eq!(code, 0, "{out}{err}");
+    for token in [&city, &bank] {
+        let (out, _, code) = call(token, &["budget", "show", "person"]);
+        assert!(code == 0 && out.contains("budget: 3\n") && out.contains("delta exponent: 6") && out.contains("folds: 0"), "{out}");
+    }
+    let (out, _, _) = call(&bank, &["budget", "show", "firm", "--json"]);
+    assert!(serde_json::from_str::<Value>(&out).unwrap()["remaining"].is_null(), "no budget, nothing to spend: {out}");
+}

@@ -331,11 +331,13 @@ impl AgreementDocument {
     /// # Errors
     /// As [`Self::parse`].
     pub fn validate(&self) -> Result<(), Refused> {
+        let epsilon = self.budgets.privacy_epsilon;
+        let privacy_budget = self.doors.contains(&Door::Private) != is_nothing(&epsilon) && epsilon <= Epsilon::ASKED_MAX;
         let elements = [
             ("purposes", !self.purposes.is_empty()),
             ("recipients", !self.recipients.is_empty()),
             ("doors", !self.doors.is_empty()),
-            ("budgets.privacy_epsilon", self.doors.contains(&Door::Private) != is_nothing(&self.budgets.privacy_epsilon)),
+            ("budgets.privacy_epsilon", privacy_budget),
             ("columns", is_columns(&self.columns)),
             ("term", self.term.from <= self.term.until),
             ("safeguards", is_text(&self.safeguards)),

@@ -123,6 +123,9 @@ impl Calibration {
         if !convert::DELTA_EXPONENTS.contains(&delta_exponent) {
             return Err(invalid("delta_exponent"));
         }
+        if epsilon > Epsilon::ASKED_MAX {
+            return Err(invalid("epsilon").threshold(Epsilon::ASKED_MAX.to_string()));
+        }
         let sensitivity = Sensitivity::of(&clip, blocks).ok_or_else(|| invalid("clip"))?;
         let (scale, cost) = match mechanism {
             MechanismKind::Gaussian => gaussian(epsilon, delta_exponent, rounds, sensitivity.l2_squared)?,
@@ -230,7 +233,10 @@ fn laplace(epsilon: Epsilon, rounds: u32, l1: u128) -> Result<(RBig, Cost), Refu
     let cost = units(ceil(&numerator << places, &n))?;
     let round = Epsilon::from_units(cost).map_err(|_| invalid("epsilon"))?;
     let all = |_| invalid("epsilon");
-    let cost = Cost { rho: round.pure_as_rho().checked_mul(rounds).map_err(all)?, epsilon: Some(round.checked_mul(rounds).map_err(all)?) };
+    let cost = Cost {
+        rho: round.pure_as_rho().and_then(|round| round.checked_mul(rounds)).map_err(all)?,
+        epsilon: Some(round.checked_mul(rounds).map_err(all)?),
+    };
     Ok((dyadic(n, places), cost))
 }
 
@@ -311,6 +317,7 @@ mod tests {
         assert_eq!(make(g, one, 6, 1001, l1, Blocks::PerUnit), named("privacy.invalid", "rounds"));
         assert_eq!(make(g, one, 2, 1, l1, Blocks::PerUnit), named("privacy.invalid", "delta_exponent"));
         assert_eq!(make(g, one, 6, 1, l1, Blocks::Shared(0)), named("privacy.invalid", "blocks"));
+        assert_eq!(make(g, epsilon("1000.1"), 6, 1, l1, Blocks::PerUnit), named("privacy.invalid", "epsilon"));
         assert_eq!(make(g, Epsilon::ZERO, 6, 1, l1, Blocks::PerUnit), named("privacy.invalid", "epsilon"));
         assert_eq!(make(MechanismKind::Laplace, epsilon("0.000000000002"), 6, 3, l1, Blocks::PerUnit), named("privacy.invalid", "epsilon"));
         for bad in [clip(Norm::L1, 0, 1), clip(Norm::L1, 1, 0), clip(Norm::L1, 1, -1), clip(Norm::Max, 100_001, 1)] {
@@ -369,7 +376,7 @@ mod tests {
         fn monotone((m, e, k, rounds, clip, blocks) in any_call()) {
             let scale = |e, rounds, clip, blocks| Calibration::new(m, e, k, rounds, clip, blocks).map(|c| c.scale().clone()).ok();
             let Some(base) = scale(e, rounds, clip, blocks) else { return Ok(()) };
-            let more = Epsilon::from_units(e.units() * 3 / 2).unwrap_or(Epsilon::MAX);
+            let more = Epsilon::from_units(e.units() * 3 / 2).unwrap_or(Epsilon::MAX).min(Epsilon::ASKED_MAX);
             prop_assert!(scale(more, rounds, clip, blocks).unwrap() <= base);
             if let Some(further) = (rounds < 1000).then(|| scale(e, rounds + 1, clip, blocks)).flatten() {
                 prop_assert!(further >= base);

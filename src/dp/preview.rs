@@ -124,7 +124,7 @@ impl Shape {
             return Err(Refused::new(&refusal::PRIVACY_INVALID).subject("target_error"));
         }
         let epsilon = |steps: u128| Epsilon::from_units(steps * STEP).map_err(|_| unreachable());
-        let most = Epsilon::MAX.units() / STEP;
+        let most = Epsilon::ASKED_MAX.units() / STEP;
         // Refusals other than for a share below one unit do not depend on ε: they show at the largest.
         if !target.met(&ExpectedError::of(&self.at(epsilon(most)?)?, statistic)) {
             return Err(unreachable());

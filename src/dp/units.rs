@@ -173,14 +173,20 @@ units! {
     /// Privacy loss ρ of zero-concentrated differential privacy (Bun, Steinke 2016). Written as a decimal.
     Rho(max 1_000_000);
     /// Privacy loss ε. Written as a decimal.
-    Epsilon(max 1000);
+    Epsilon(max 1_000_000);
 }
 
 impl Epsilon {
+    /// The most that one fold may ask and one budget may hold. Sums are larger: many small folds are paid by their ρ.
+    pub const ASKED_MAX: Self = Self(1000 * UNITS_PER_ONE);
+
     /// ρ of a mechanism that is ε-differentially private: ε²/2 (Bun, Steinke 2016, Prop. 1.4), rounded up.
-    pub fn pure_as_rho(self) -> Rho {
-        // At most (10^15)^2 = 10^30 in units of 10^-24.
-        Rho((self.0 * self.0).div_ceil(2 * UNITS_PER_ONE))
+    ///
+    /// # Errors
+    /// Beyond [`Rho::MAX`].
+    pub fn pure_as_rho(self) -> Result<Rho, UnitsError> {
+        // At most (10^18)^2 = 10^36 in units of 10^-24.
+        Rho::from_units((self.0 * self.0).div_ceil(2 * UNITS_PER_ONE))
     }
 }
 
@@ -198,7 +204,7 @@ mod tests {
             ("0.3", 300_000_000_000, "0.3"),
             ("0.30", 300_000_000_000, "0.3"),
             ("0.000000000001", 1, "0.000000000001"),
-            ("1000", Epsilon::MAX.0, "1000"),
+            ("1000000", Epsilon::MAX.0, "1000000"),
         ] {
             let parsed = Epsilon::parse(text).unwrap();
             assert_eq!((parsed.units(), parsed.to_string().as_str()), (units, shown));
@@ -206,7 +212,7 @@ mod tests {
         for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "01", " 1", "1 ", "0.0000000000001", "٣", "1_0", "0.1.2", "NaN", "inf"] {
             assert_eq!(Epsilon::parse(text), Err(UnitsError::Malformed), "{text}");
         }
-        for text in ["1000.000000000001", "1001", "99999999999999999999999999999999999999999999"] {
+        for text in ["1000000.000000000001", "1000001", "99999999999999999999999999999999999999999999"] {
             assert_eq!(Epsilon::parse(text), Err(UnitsError::TooLarge), "{text}");
         }
     }
@@ -231,10 +237,10 @@ mod tests {
         }
 
         #[test]
-        fn a_pure_loss_is_rounded_up(units in 0..=Epsilon::MAX.0) {
+        fn a_pure_loss_is_rounded_up(units in 0..=Epsilon::ASKED_MAX.0) {
             // 2 · 10^12 · ρ units lie in [ε², ε² + 2 · 10^12).
             let square = units * units;
-            let doubled = Epsilon(units).pure_as_rho().units() * 2 * UNITS_PER_ONE;
+            let doubled = Epsilon(units).pure_as_rho().unwrap().units() * 2 * UNITS_PER_ONE;
             prop_assert!(doubled >= square && doubled - square < 2 * UNITS_PER_ONE);
         }
 

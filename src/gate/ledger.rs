@@ -2,8 +2,18 @@
 //!
 //! Two budgets apply to each fold, the strictest counts: one for the *namespace* (a kind of identifier: person, firm), over all
 //! operators together, which the authority sets; and one of the agreement. Where either is not set, nothing may be spent. A budget is
-//! an ε at a δ; kept are two ledgers, the zero-concentrated one (ρ, of every fold) and the pure one (ε, of folds with pure noise), and
-//! a fold must fit both.
+//! an ε at a δ; what it promises is that all folds under it are together (ε, δ)-differentially private. Two ledgers are kept, the
+//! zero-concentrated one (ρ, of every fold) and the pure one (ε, of folds with pure noise), and a fold may be paid where
+//!
+//! - A: it is pure, so was every fold before it, and the sum of their ε stays within the budget's; or
+//! - B: the sum of every fold's ρ stays within the ρ that the budget comes to.
+//!
+//! *Why either will do*, though it is chosen fold by fold, and what is asked may depend on what earlier folds gave. Call a history A if
+//! only pure folds are in it and their ε add up to at most the budget's, else B. In a B history ρ adds up to at most its bound: from the
+//! first fold on that is Gaussian or brings the ε beyond the budget, rule A is shut for good, and rule B looks at every fold. For a set
+//! S of A histories the likelihoods of two neighbours differ by a factor of e^ε at most: P(S) ≤ e^ε P'(S), without δ. A set S of B
+//! histories is as likely as if folding were stopped whenever the sum of ρ would pass its bound; that is ρ-zCDP, whatever is asked
+//! (Feldman, Zrnic 2021), so P(S) ≤ e^ε P'(S) + δ. Any set is one of each, and δ is added once.
 //!
 //! Invariants:
 //! - *A reservation is a spend.* Its row is counted from the moment it is written, in every sum; `spent` only tells that a release
@@ -12,8 +22,8 @@
 //!   data. Transactions run one after another on the store's writing thread, so that no race can overspend.
 //! - A job reserves once. A [`Spend`] is used once, and nothing but [`reserve`] makes one.
 //!
-//! Amounts are whole units of 10^-12 in signed 64-bit columns: the largest ρ (10^6) and ε (1000) fit by construction, sums are taken
-//! by SQLite in integers (which fails rather than wraps) and never pass the budget, which fits as well.
+//! Amounts are whole units of 10^-12 in signed 64-bit columns: the largest ρ and ε (10^6 each) fit by construction, sums are taken by
+//! SQLite in integers, which fails rather than wraps; a sum beyond the largest is a fault, so that nothing more may be spent.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -63,8 +73,11 @@ impl Budget {
     /// The budget of `epsilon` at δ = 10^-`delta_exponent`.
     ///
     /// # Errors
-    /// `privacy.invalid`: no such exponent.
+    /// `privacy.invalid`: no such exponent, or more than a budget may hold.
     pub fn new(epsilon: Epsilon, delta_exponent: u8) -> Result<Self, Refused> {
+        if epsilon > Epsilon::ASKED_MAX {
+            return Err(Refused::new(&refusal::PRIVACY_INVALID).subject("epsilon").threshold(Epsilon::ASKED_MAX.to_string()));
+        }
         let rho =
             convert::rho_within(epsilon, delta_exponent).map_err(|_| Refused::new(&refusal::PRIVACY_INVALID).subject("delta_exponent"))?;
         Ok(Self { epsilon, rho, delta_exponent })
@@ -82,6 +95,8 @@ pub struct Spent {
     pub rho: Rho,
     /// ε of those with pure noise, added up.
     pub epsilon: Epsilon,
+    /// Folds with Gaussian noise.
+    pub gaussian_folds: u64,
 }
 
 /// What left a namespace through folds besides one job's: for its certificate.
@@ -102,7 +117,7 @@ pub struct Released {
 pub struct Remaining {
     /// Of the ρ ledger.
     pub rho: Rho,
-    /// Of the ledger of pure folds.
+    /// Of the ledger of pure folds; zero once a Gaussian fold was made.
     pub epsilon: Epsilon,
     /// The largest ε at the budget's δ that one Gaussian fold may ask.
     pub gaussian: Epsilon,
@@ -115,7 +130,8 @@ pub struct Remaining {
 impl Remaining {
     fn of(budget: &Budget, spent: &Spent) -> Result<Self, StoreError> {
         let rho = budget.rho.checked_sub(spent.rho).unwrap_or(Rho::ZERO);
-        let epsilon = budget.epsilon.checked_sub(spent.epsilon).unwrap_or(Epsilon::ZERO);
+        let pure = budget.epsilon.checked_sub(spent.epsilon).unwrap_or(Epsilon::ZERO);
+        let epsilon = if spent.gaussian_folds == 0 { pure } else { Epsilon::ZERO };
         // Below the ε of one unit more, the ρ that a fold is given is at most what remains.
         let more = Rho::from_units(rho.units() + 1).and_then(|more| convert::epsilon_at(more, budget.delta_exponent));
         let gaussian = match (rho == Rho::ZERO, more) {
@@ -125,12 +141,12 @@ impl Remaining {
         };
         // e²/2 rounded up is at most ρ where e ≤ √(2ρ) rounded down.
         let root = (2 * crate::dp::units::UNITS_PER_ONE * rho.units()).isqrt();
-        let laplace = Epsilon::from_units(root.min(epsilon.units())).map_err(beyond)?;
+        let laplace = Epsilon::from_units(root.max(epsilon.units()).min(Epsilon::ASKED_MAX.units())).map_err(beyond)?;
         Ok(Self { rho, epsilon, gaussian, laplace, delta_exponent: budget.delta_exponent })
     }
     /// Whether a fold of this cost may be reserved.
     pub fn covers(&self, cost: &Cost) -> bool {
-        cost.rho <= self.rho && cost.epsilon.is_none_or(|e| e <= self.epsilon)
+        cost.rho <= self.rho || cost.epsilon.is_some_and(|e| e <= self.epsilon)
     }
     fn threshold(&self, whose: &str) -> String {
         format!("{whose}: gaussian epsilon {} at delta 10^-{}, laplace epsilon {}", self.gaussian, self.delta_exponent, self.laplace)
@@ -184,7 +200,7 @@ pub fn spent_on(connection: &Connection, namespace: &Name) -> Result<Spent, Stor
 /// # Errors
 /// What the store says.
 pub fn released_besides(connection: &Connection, namespace: &Name, job: &JobId) -> Result<Released, StoreError> {
-    let Spent { folds, released, rho, epsilon } = spent(connection, "namespace", namespace.as_str(), Some(job))?;
+    let Spent { folds, released, rho, epsilon, .. } = spent(connection, "namespace", namespace.as_str(), Some(job))?;
     Ok(Released { releases: released, folds, rho, epsilon })
 }
 
@@ -198,13 +214,20 @@ pub fn spent_under(connection: &Connection, agreement: &AgreementId) -> Result<S
 
 fn spent(connection: &Connection, column: &'static str, key: &str, besides: Option<&JobId>) -> Result<Spent, StoreError> {
     let sql = format!(
-        "SELECT count(*), coalesce(sum(state = 'spent'), 0), coalesce(sum(rho), 0), coalesce(sum(epsilon), 0) FROM privacy_spend
+        "SELECT count(*), coalesce(sum(state = 'spent'), 0), coalesce(sum(rho), 0), coalesce(sum(epsilon), 0), coalesce(sum(epsilon IS NULL), 0) FROM privacy_spend
          WHERE {column} = ?1 AND (?2 IS NULL OR job <> ?2)"
     );
-    let row: (u64, u64, i64, i64) =
-        connection.prepare_cached(&sql)?.query_row(params![key, besides], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?;
-    let (folds, released, rho, epsilon) = row;
-    Ok(Spent { folds, released, rho: Rho::from_column(rho).map_err(beyond)?, epsilon: Epsilon::from_column(epsilon).map_err(beyond)? })
+    let row: (u64, u64, i64, i64, u64) = connection
+        .prepare_cached(&sql)?
+        .query_row(params![key, besides], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))?;
+    let (folds, released, rho, epsilon, gaussian_folds) = row;
+    Ok(Spent {
+        folds,
+        released,
+        rho: Rho::from_column(rho).map_err(beyond)?,
+        epsilon: Epsilon::from_column(epsilon).map_err(beyond)?,
+        gaussian_folds,
+    })
 }
 
 /// What remains of a namespace's budget.

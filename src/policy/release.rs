@@ -136,6 +136,7 @@ impl ReleasePolicy {
             (m.units_min >= 3, "model.units_min is at least 3"),
             ((1..=9).contains(&m.significant_digits), "model.significant_digits is 1 to 9"),
             (DELTA_EXPONENTS.contains(&self.private.delta_exponent), "private.delta_exponent is 3 to 15"),
+            (self.private.epsilon_per_job_max <= Epsilon::ASKED_MAX, "private.epsilon_per_job_max is at most 1000"),
         ] {
             if !sound {
                 return Err(ReleasePolicyError(what.to_owned()));

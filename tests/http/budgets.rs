@@ -32,7 +32,8 @@ fn a_budget_is_set_with_a_reason_seen_by_operators_and_logged() {
         (json!({ "epsilon": "3", "reason": " " }), "request.malformed"),
         (json!({ "epsilon": 3, "reason": "r" }), "request.malformed"),
         (json!({ "epsilon": "-3", "reason": "r" }), "request.malformed"),
-        (json!({ "epsilon": "1001", "reason": "r" }), "request.malformed"),
+        (json!({ "epsilon": "1001", "reason": "r" }), "privacy.invalid"),
+        (json!({ "epsilon": "1000001", "reason": "r" }), "request.malformed"),
         (json!({ "epsilon": "3", "delta_exponent": 2, "reason": "r" }), "privacy.invalid"),
     ] {
         let answer = server.call("PUT", BUDGET, server.token("authority"), Some(&body));

@@ -233,6 +233,7 @@ fn papers_that_lack_an_element_name_it() {
         ("[\"table\", \"private\"]", "{ jobs_max = 3 }"),
         ("[\"private\"]", "{ jobs_max = 3, privacy_epsilon = \"0\" }"),
         ("[\"table\"]", "{ jobs_max = 3, privacy_epsilon = \"0.5\" }"),
+        ("[\"private\"]", "{ jobs_max = 3, privacy_epsilon = \"1000.5\" }"),
     ] {
         let text = AGREEMENT.replace("doors = [\"table\"]", &format!("doors = {doors}")).replace("{ jobs_max = 3 }", budgets);
         assert_eq!(told(AgreementDocument::parse(&text).map(drop)), ("agreement.incomplete", "budgets.privacy_epsilon".to_owned()));
