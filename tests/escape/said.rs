@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum Attempt {
     /// A guest: enter the last stage, as before a module's first instruction.
     Confine,
+    /// A guest: the last stage of a fold.
+    ConfineFold,
     /// A system call by number, all arguments zero.
     Call(i64),
     /// A system call with arguments. A text's address stands for [`TEXT`].
@@ -43,8 +45,8 @@ pub enum Attempt {
     Keep(String),
     /// Start a thread.
     Thread,
-    /// The numbers of the system calls that the table allows in this stage; `true`: the last one of a guest.
-    AllowList(bool),
+    /// The numbers of the system calls that the table allows in this stage; `true`: the last one of a guest; twice: of a fold.
+    AllowList(bool, bool),
 }
 
 /// Ways to executable memory.

@@ -12,21 +12,25 @@ use protocol::message::WorkerRole;
 
 use super::said::{Attempt, Outcome};
 
-/// A role, and for guests whether the last stage is entered.
+/// A role, and for guests whether the last stage is entered, and which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage {
     pub name: &'static str,
     pub role: WorkerRole,
     pub confined: bool,
+    pub fold: bool,
 }
 
 pub const STAGES: [Stage; 5] = [
-    Stage { name: "ingest", role: WorkerRole::Ingest, confined: false },
-    Stage { name: "compile", role: WorkerRole::Compile, confined: false },
-    Stage { name: "engine", role: WorkerRole::Engine, confined: false },
-    Stage { name: "guest, loading", role: WorkerRole::Guest, confined: false },
-    Stage { name: "guest, code", role: WorkerRole::Guest, confined: true },
+    Stage { name: "ingest", role: WorkerRole::Ingest, confined: false, fold: false },
+    Stage { name: "compile", role: WorkerRole::Compile, confined: false, fold: false },
+    Stage { name: "engine", role: WorkerRole::Engine, confined: false, fold: false },
+    Stage { name: "guest, loading", role: WorkerRole::Guest, confined: false, fold: false },
+    Stage { name: "guest, code", role: WorkerRole::Guest, confined: true, fold: false },
 ];
+
+/// It has nothing that the stage of other guests has not, but plain receiving: only its table is tried once more.
+pub const FOLD: Stage = Stage { name: "guest, fold", role: WorkerRole::Guest, confined: true, fold: true };
 
 /// Private memory that a payload gets.
 pub const MEMORY_BYTES_MAX: u64 = 256 << 20;
@@ -58,14 +62,15 @@ pub fn start(role: WorkerRole) -> Start {
 pub struct Taken {
     pub keeper: Child,
     channel: Channel,
-    confined: bool,
+    confine: Option<Attempt>,
 }
 
 impl Taken {
     pub fn new(stage: Stage) -> Self {
         let (keeper, mut channel) = spawn(&payload(), &start(stage.role)).unwrap();
         channel.set_deadline(Some(Instant::now() + Duration::from_secs(60)));
-        Self { keeper, channel, confined: stage.confined }
+        let last = if stage.fold { Attempt::ConfineFold } else { Attempt::Confine };
+        Self { keeper, channel, confine: stage.confined.then_some(last) }
     }
 
     pub fn attempt(&mut self, attempt: Attempt) -> Seen {
@@ -76,8 +81,8 @@ impl Taken {
     pub fn attempt_with(&mut self, attempt: Attempt, fds: &[OwnedFd]) -> (Seen, Option<OwnedFd>) {
         let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let mut attempts = vec![attempt];
-        if std::mem::take(&mut self.confined) {
-            attempts.insert(0, Attempt::Confine);
+        if let Some(last) = self.confine.take() {
+            attempts.insert(0, last);
         }
         let mut left = attempts.len();
         self.channel.send(&attempts, &fds).unwrap();

@@ -33,7 +33,7 @@ fn main() {
             }
         }
         // The last stage receives nothing more: it waits to be looked at.
-        while attempts.contains(&Attempt::Confine) {
+        while attempts.iter().any(|a| matches!(a, Attempt::Confine | Attempt::ConfineFold)) {
             std::thread::park();
         }
     }
@@ -56,6 +56,14 @@ fn perform(attempt: &Attempt, jailed: &Jailed, fds: &[OwnedFd], channel: &mut Ch
             Ok(_) => Outcome::Through(String::new()),
             Err(error) => Outcome::Refused(error.raw_os_error().unwrap_or(-1)),
         },
+        Attempt::ConfineFold => {
+            // As a fold does: the same socket, without descriptors either way.
+            *channel = Channel::plain(UnixStream::from(channel.as_fd().try_clone_to_owned().expect("a socket")));
+            match jailed.before_guest_code(Last::Fold) {
+                Ok(_) => Outcome::Through(String::new()),
+                Err(error) => Outcome::Refused(error.raw_os_error().unwrap_or(-1)),
+            }
+        }
         Attempt::Call(number) => call(*number, [0; 6]),
         Attempt::X32(number) => call(number | 0x4000_0000, [0; 6]),
         Attempt::With(number, arguments, text) => {
@@ -88,8 +96,9 @@ fn perform(attempt: &Attempt, jailed: &Jailed, fds: &[OwnedFd], channel: &mut Ch
             std::mem::forget(text.clone());
             Outcome::Through(text.len().to_string())
         }
-        Attempt::AllowList(confined) => {
-            let stage = if *confined { Stage::GuestCode } else { Stage::of(jailed.role()) };
+        Attempt::AllowList(confined, fold) => {
+            let last = if *fold { Stage::FoldCode } else { Stage::GuestCode };
+            let stage = if *confined { last } else { Stage::of(jailed.role()) };
             Outcome::Open(jail::allowed(stage).into_iter().map(|n| n as u32).collect())
         }
         Attempt::Thread => match std::thread::Builder::new().spawn(|| ()) {
