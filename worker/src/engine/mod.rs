@@ -11,10 +11,12 @@
 //! | `key` | cells: the mixed-radix index of a table's keys |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
 //! | `table` | requests resolved, cells told |
+//! | `fold` | blocks of units, clipped and summed exactly: the private door |
 //!
 //! Rows of one privacy unit stand next to each other in every view (sorted by a keyed hash of the unit), so that all evidence
 //! per unit comes from one sequential pass. All arithmetic is on integers: the same bytes on any number of threads.
 
+mod fold;
 mod fuse;
 mod join;
 mod key;
@@ -39,7 +41,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, or one `Fold`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -62,7 +64,11 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
                 None => Err(EngineFailure::Plan.into()),
             },
-            EngineRequest::Fold(_) | EngineRequest::Guest | EngineRequest::Round(_) => Err(EngineFailure::Plan.into()),
+            EngineRequest::Fold(plan) => match &view {
+                Some(view) => return fold::serve(channel, view, &plan),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Guest | EngineRequest::Round(_) => Err(EngineFailure::Plan.into()),
         };
         match done {
             Ok(()) => {}

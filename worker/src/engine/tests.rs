@@ -21,23 +21,23 @@ use super::{output, table};
 
 /// A value, decoded: codes as their labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Val {
+pub(super) enum Val {
     Int(i64),
     Text(String),
 }
-type Opt = Option<Val>;
+pub(super) type Opt = Option<Val>;
 
 fn int(v: i64) -> Opt {
     Some(Val::Int(v))
 }
-fn text(v: &str) -> Opt {
+pub(super) fn text(v: &str) -> Opt {
     Some(Val::Text(v.to_owned()))
 }
 
 /// xorshift: the tests' only randomness, seeded.
-struct Rng(u64);
+pub(super) struct Rng(pub(super) u64);
 impl Rng {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -116,16 +116,16 @@ fn raw(fd: &OwnedFd) -> Vec<u8> {
 
 /// A member with its data: `data[column][row]`.
 #[derive(Clone)]
-struct Member {
-    plan: PlanMember,
-    data: Vec<Vec<Opt>>,
-    consents: Option<[Vec<Opt>; 3]>,
+pub(super) struct Member {
+    pub(super) plan: PlanMember,
+    pub(super) data: Vec<Vec<Opt>>,
+    pub(super) consents: Option<[Vec<Opt>; 3]>,
 }
 
 #[derive(Clone)]
-struct Case {
-    members: Vec<Member>,
-    plan: FusePlan,
+pub(super) struct Case {
+    pub(super) members: Vec<Member>,
+    pub(super) plan: FusePlan,
     pseudonym: [u8; 32],
 }
 
@@ -155,7 +155,7 @@ impl Case {
     fn keys(&self) -> Keys {
         Keys { pseudonym: SecretKey(self.pseudonym), namespace: SecretKey(NAMESPACE) }
     }
-    fn fuse(&self, threads: u16) -> Result<Fused, EngineFailure> {
+    pub(super) fn fuse(&self, threads: u16) -> Result<Fused, EngineFailure> {
         let mut plan = self.plan.clone();
         plan.threads = threads;
         let (sources, fds) = self.sources();
@@ -182,7 +182,7 @@ fn member(alias: &str, columns: Vec<ColumnSchema>, data: Vec<Vec<Opt>>) -> Membe
     };
     Member { plan, data, consents: None }
 }
-fn at(member: u16, column: u16) -> ColumnRef {
+pub(super) fn at(member: u16, column: u16) -> ColumnRef {
     ColumnRef { member, column }
 }
 fn out(name: &str, from: ColumnRef, transform: Transform) -> PlanOutput {
@@ -190,7 +190,7 @@ fn out(name: &str, from: ColumnRef, transform: Transform) -> PlanOutput {
 }
 
 /// Firms (base), their loans, and texts by grade; everything about them random.
-fn case(seed: u64) -> Case {
+pub(super) fn case(seed: u64) -> Case {
     let mut r = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let unit = |r: &mut Rng| if r.chance(12) { None } else { text(&format!("U{}", r.below(7))) };
     let number = |r: &mut Rng, lo: i64, span: u64| if r.chance(6) { None } else { int(lo + r.below(span) as i64) };
