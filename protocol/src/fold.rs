@@ -272,6 +272,9 @@ impl FoldManifest {
         LimitExceeded::check("fold_columns_max", l.fold_columns_max.into(), 0, self.columns.len() as u64)?;
         LimitExceeded::check("fold_dimension_max", l.fold_dimension_max.into(), 0, self.dimension.into())?;
         LimitExceeded::check("fold_state_max", l.fold_state_max.into(), 0, self.state.into())?;
+        // State and noised sums travel to an update in one frame.
+        let together = u64::from(l.frame_bytes_max / 8 - 16);
+        LimitExceeded::check("fold_state_max", together, self.dimension.into(), self.state.into())?;
         if self.dimension == 0 || self.state == 0 {
             return Err(ManifestError::Column("dimension".to_owned()));
         }

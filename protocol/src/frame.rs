@@ -193,6 +193,11 @@ impl Channel {
         }
     }
 
+    /// A block travels whole, so a plain frame may be larger.
+    fn frame_bytes_max(&self) -> u32 {
+        if self.allowance.is_none() { Limits::STANDARD.fold_frame_bytes_max } else { Limits::STANDARD.frame_bytes_max }
+    }
+
     /// Sends one message with its descriptors (which stay the caller's).
     ///
     /// # Errors
@@ -226,7 +231,7 @@ impl Channel {
     fn send_plain(&self, message: &impl Serialize) -> Result<(), FrameError> {
         let mut frame = postcard::to_extend(message, vec![0u8; HEADER_BYTES]).map_err(|_| FrameError::Malformed)?;
         let payload = frame.len().saturating_sub(HEADER_BYTES);
-        let limit = Limits::STANDARD.frame_bytes_max;
+        let limit = self.frame_bytes_max();
         let len = u32::try_from(payload).ok().filter(|l| *l <= limit).ok_or(FrameError::TooLarge(payload as u64))?;
         frame.iter_mut().zip(header(len, 0)).for_each(|(to, from)| *to = from);
         self.send_all(&frame)
@@ -255,7 +260,7 @@ impl Channel {
         self.receive_exact(&mut header, true)?;
         let [a, b, c, d, e, f, zero1, zero2] = header;
         let (len, count) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f]));
-        if len > Limits::STANDARD.frame_bytes_max {
+        if len > self.frame_bytes_max() {
             return Err(FrameError::TooLarge(u64::from(len)));
         }
         if count > Limits::STANDARD.frame_descriptors_max || zero1 != 0 || zero2 != 0 {

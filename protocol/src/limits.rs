@@ -163,7 +163,7 @@ limits! {
     /// Rows of one block: the rows beyond are left out, those with the largest hash first.
     Fold fold_block_rows_max: u32 = 1 << 20;
     /// Bytes of one frame between an engine and the guest that maps its blocks: a block travels whole.
-    Fold fold_frame_bytes_max: u64 = 48 << 20;
+    Fold fold_frame_bytes_max: u32 = 48 << 20;
     /// Guest processes that may end under one job before the job ends.
     Fold fold_restarts_max: u32 = 16;
     /// Fuel of one block, or of one update.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::document::{AgreementTerms, ApplicationDocument, AuthorisationDocument, Columns, Digest, Door, first_beyond};
 use crate::clock::Timestamp;
+use crate::dp::Epsilon;
 use crate::id::{AgreementId, DatasetId, Name, OrgId, PlanId, PrincipalId};
 use crate::refusal::{self, Refused, Rule};
 
@@ -123,6 +124,7 @@ pub struct InForce {
     agreement: AgreementId,
     terms: Digest,
     providers: BTreeSet<OrgId>,
+    privacy_epsilon: Epsilon,
     at: Timestamp,
     until: Timestamp,
 }
@@ -139,6 +141,10 @@ impl InForce {
     /// The providers who agreed.
     pub fn providers(&self) -> &BTreeSet<OrgId> {
         &self.providers
+    }
+    /// What its folds may cost in all, at the policy's δ.
+    pub fn privacy_epsilon(&self) -> Epsilon {
+        self.privacy_epsilon
     }
     /// When it was judged.
     pub fn at(&self) -> Timestamp {
@@ -183,6 +189,7 @@ pub fn in_force(
         agreement: terms.id.clone(),
         terms: agreement.terms.digest(),
         providers,
+        privacy_epsilon: terms.budgets.privacy_epsilon,
         at: job.now,
         until: terms.term.end().min(authorisation.document.term.end()),
     })

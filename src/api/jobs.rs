@@ -21,6 +21,7 @@ use super::signed::Signed;
 use super::state::App;
 use crate::catalog::store as catalogue;
 use crate::clock::Timestamp;
+use crate::dp::FoldDocument;
 use crate::gate::{self, Filter};
 use crate::id::{AgreementId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId, ReleaseId};
 use crate::jobs::{self, Accepted, JobRequest, JobRow, State as JobState, SubmitPermit, modules};
@@ -47,8 +48,12 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 struct NewJob {
     /// The plan.
     plan: PlanId,
-    /// The module.
-    module: ModuleDigest,
+    /// The module; left out where the fold is built in.
+    #[serde(default)]
+    module: Option<ModuleDigest>,
+    /// The fold, for the private door.
+    #[serde(default)]
+    private: Option<FoldDocument>,
     /// The agreement; needed on real data.
     #[serde(default)]
     agreement: Option<AgreementId>,
@@ -90,8 +95,10 @@ struct JobView {
     created_at: Timestamp,
     /// The plan.
     plan: PlanId,
-    /// The module.
-    module: ModuleDigest,
+    /// The module; nothing where the fold is built in.
+    module: Option<ModuleDigest>,
+    /// The fold, for the private door.
+    private: Option<FoldDocument>,
     /// The agreement.
     agreement: Option<AgreementId>,
     /// Purpose.
@@ -128,7 +135,8 @@ pub(super) fn resource(connection: &Connection, row: &JobRow) -> Result<Job, Sto
         let entry = catalogue::entry_at(connection, &source.dataset, source.entry_revision)?;
         providers.extend(entry.map(|e| e.entry.owner().clone()).filter(|o| *o != row.org));
     }
-    let approved = modules::find(connection, &row.spec.module)?.is_some_and(|m| m.state == modules::ModuleState::Approved);
+    let module = row.spec.module.as_ref().map(|m| modules::find(connection, m)).transpose()?.flatten();
+    let approved = row.spec.private.is_some() || module.is_some_and(|m| m.state == modules::ModuleState::Approved);
     Ok(Job { id: row.id.clone(), org: row.org.clone(), providers, approved })
 }
 
@@ -157,6 +165,7 @@ fn view(app: &App, connection: &Connection, caller: &Caller, row: JobRow, thing:
         created_at: row.created_at,
         plan: row.spec.plan,
         module: row.spec.module,
+        private: row.spec.private,
         agreement: row.spec.agreement,
         purpose: row.spec.purpose,
         recipient: row.spec.recipient,
@@ -176,7 +185,15 @@ fn request(new: NewJob, org: &OrgId) -> Result<JobRequest, ApiError> {
         None => return Err(malformed("missing field `purpose`")),
     };
     let recipient = new.recipient.unwrap_or_else(|| org.clone());
-    Ok(JobRequest { agreement: new.agreement, plan: new.plan, module: new.module, purpose, recipient, synthetic_rows })
+    Ok(JobRequest {
+        agreement: new.agreement,
+        plan: new.plan,
+        module: new.module,
+        private: new.private,
+        purpose,
+        recipient,
+        synthetic_rows,
+    })
 }
 
 /// Submits a job. A repeated `idempotency-key` answers the job that it made first.

@@ -184,7 +184,7 @@ impl Stage {
             agreement: None,
             plan: self.plan.id.clone(),
             plan_digest: String::new(),
-            module: ModuleDigest::of(&self.module),
+            module: Some(ModuleDigest::of(&self.module)),
             engine_digest: String::new(),
             purpose: "development".parse::<Name>().map_err(author)?.to_string(),
             recipient: "author".parse::<OrgId>().map_err(author)?,

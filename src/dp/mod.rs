@@ -9,16 +9,19 @@
 //! | [`convert`] | between ρ and (ε, δ) |
 //! | [`calibration`] | sensitivity, how much noise, what it costs |
 //! | `noise` | one round's draw |
+//! | `answer` | noised sums read as an answer |
 //! | [`preview`] | the expected error before spending, and the planner |
 
 pub mod calibration;
 pub mod convert;
+mod answer;
 mod noise;
 pub mod preview;
 mod request;
 mod resolve;
 pub mod units;
 
+pub use answer::{Answer, Named, Value, number, numbers};
 pub use calibration::{Calibration, Cost, Sensitivity};
 pub use noise::{Noise, NoiseError, RANDOMNESS};
 pub use request::{BlocksDocument, ClipDocument, FoldDocument, MapDocument, MechanismKind, ModuleMap};

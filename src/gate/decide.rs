@@ -64,8 +64,8 @@ pub struct JobFacts {
     pub plan: PlanId,
     /// Digest of the plan, hexadecimal.
     pub plan_digest: String,
-    /// The module.
-    pub module: ModuleDigest,
+    /// The module; `None` where the fold is built in.
+    pub module: Option<ModuleDigest>,
     /// Digest of the engine, hexadecimal.
     pub engine_digest: String,
     /// Purpose.
@@ -108,6 +108,8 @@ pub enum OutputKind {
     Table,
     /// 模型.
     Model,
+    /// 差分隐私结果.
+    Private,
 }
 
 impl OutputKind {
@@ -116,6 +118,7 @@ impl OutputKind {
         match self {
             Self::Table => "table",
             Self::Model => "model",
+            Self::Private => "private",
         }
     }
 }
@@ -250,6 +253,6 @@ fn refused(name: &str, kind: OutputKind, why: sdc::NotReleased) -> Result<Decide
     Ok(Decided { name: name.to_owned(), kind, outcome, artefact: Vec::new(), evidence: Vec::new(), checks: Vec::new() })
 }
 
-fn canonical(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+pub(super) fn canonical(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     protocol::canonical::to_canonical_json(value).map_err(|_| StoreError::Malformed("an artefact is not canonical"))
 }

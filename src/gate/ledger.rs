@@ -328,26 +328,43 @@ impl Spend {
     }
 }
 
-/// Reserves the whole cost of a job, in the caller's transaction, with its leaf. From its commit on it is spent.
+/// Whether the budgets cover what is wanted, now: told before a job is queued; what counts is [`reserve`].
 ///
 /// # Errors
-/// `privacy.no_budget`, `privacy.budget` with what remains, `request.conflict` where the job reserved before.
-pub fn reserve(tx: &Tx<'_>, journal: &Journal, wanted: &Reservation<'_>, now: Timestamp) -> Result<Spend, DecideError> {
+/// `privacy.no_budget`, `privacy.budget` with what remains.
+pub fn check(connection: &Connection, wanted: &Reservation<'_>) -> Result<(), DecideError> {
     let cost = wanted.cost;
     if cost.rho == Rho::ZERO || cost.epsilon == Some(Epsilon::ZERO) {
         return Err(Refused::new(&refusal::PRIVACY_INVALID).subject("epsilon").into());
     }
     let no_budget = |whose: &str| DecideError::from(Refused::new(&refusal::PRIVACY_NO_BUDGET).subject(whose));
-    let on_namespace = remaining_on(tx, wanted.namespace)?.ok_or_else(|| no_budget(&format!("namespace {}", wanted.namespace)))?;
+    let on_namespace = remaining_on(connection, wanted.namespace)?.ok_or_else(|| no_budget(&format!("namespace {}", wanted.namespace)))?;
     let budget = wanted.budget.ok_or_else(|| no_budget(&format!("agreement {}", wanted.agreement)))?;
-    let under_agreement = remaining_under(tx, wanted.agreement, &budget)?;
+    let under_agreement = remaining_under(connection, wanted.agreement, &budget)?;
     for (remaining, whose) in [(&on_namespace, "namespace"), (&under_agreement, "agreement")] {
         if !remaining.covers(&cost) {
             return Err(Refused::new(&refusal::PRIVACY_BUDGET).threshold(remaining.threshold(whose)).into());
         }
     }
-    let known = tx.prepare_cached("SELECT 1 FROM privacy_spend WHERE job = ?1").and_then(|mut s| s.exists([wanted.job]));
-    if known.map_err(StoreError::from)? {
+    Ok(())
+}
+
+/// Whether a job reserved, whatever came of it.
+///
+/// # Errors
+/// What the store says.
+pub fn has_reserved(connection: &Connection, job: &JobId) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM privacy_spend WHERE job = ?1")?.exists([job])?)
+}
+
+/// Reserves the whole cost of a job, in the caller's transaction, with its leaf. From its commit on it is spent.
+///
+/// # Errors
+/// `privacy.no_budget`, `privacy.budget` with what remains, `request.conflict` where the job reserved before.
+pub fn reserve(tx: &Tx<'_>, journal: &Journal, wanted: &Reservation<'_>, now: Timestamp) -> Result<Spend, DecideError> {
+    check(tx, wanted)?;
+    let cost = wanted.cost;
+    if has_reserved(tx, wanted.job)? {
         return Err(Refused::new(&refusal::CONFLICT).into());
     }
     let readers: Vec<&OrgId> = wanted.readers.iter().collect();

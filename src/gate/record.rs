@@ -245,7 +245,7 @@ const COLUMNS: &str = "id, job, org, providers, name, kind, state, refusal, reas
 fn row(r: &Row<'_>) -> rusqlite::Result<Option<ReleaseRow>> {
     let providers: String = r.get(3)?;
     let (kind, state): (String, String) = (r.get(5)?, r.get(6)?);
-    let kind = [OutputKind::Table, OutputKind::Model].into_iter().find(|k| k.word() == kind);
+    let kind = [OutputKind::Table, OutputKind::Model, OutputKind::Private].into_iter().find(|k| k.word() == kind);
     let (Some(kind), Some(state)) = (kind, ReleaseState::parse(&state)) else { return Ok(None) };
     let text = |i: usize| -> rusqlite::Result<Option<String>> { r.get(i) };
     let Some(facts) = text(10)?.and_then(|t| serde_json::from_str(&t).ok()) else { return Ok(None) };

@@ -19,6 +19,7 @@
 //! | `prepare` | from names to pinned versions, papers and a resolved plan |
 //! | `turns` | whose job is next |
 //! | `produce` | a run through the workers |
+//! | `private` | a run through the private door: reservation, rounds, noise |
 //! | `run` | one job from the queue to the gate |
 //! | `replay` | a decided job again, to the same commitment |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
@@ -27,6 +28,7 @@ mod disposal;
 mod import;
 pub mod modules;
 mod prepare;
+mod private;
 mod produce;
 mod records;
 mod replay;
@@ -40,6 +42,7 @@ mod turns;
 pub use disposal::{Certificate, Disposal, EndCause, Kept};
 pub use import::{ImportOf, ImportReport, RejectedLine};
 pub use prepare::{JobRequest, Submission, judge, request_digest, submission};
+pub use private::calibrate;
 pub use produce::{coded_columns, derived_column};
 pub use records::{Accepted, JobRow, SubmitPermit, earlier, find, list, reviewed, submit};
 pub use replay::Replayed;

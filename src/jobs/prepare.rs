@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocol::message::World;
 use rusqlite::Connection;
 
 use super::JobError;
@@ -11,8 +12,9 @@ use crate::agreement::{Columns, Digest, Door, InForce, JobFacts as Papers};
 use crate::catalog::store::{self as catalogue, EntryRow, VersionKind};
 use crate::catalog::{CatalogueEntry, FusionPlan, MemberInput, PinnedVersion, ResolvedPlan, RunContext};
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
+use crate::dp::{FoldDocument, ResolvedFold, granted_columns};
 use crate::gate::SourceFact;
-use crate::id::{AgreementId, DatasetId, ModuleDigest, Name, OrgId, PlanId};
+use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId};
 use crate::refusal::{self, Refused};
 use crate::store::StoreError;
 
@@ -23,8 +25,10 @@ pub struct JobRequest {
     pub agreement: Option<AgreementId>,
     /// The plan.
     pub plan: PlanId,
-    /// The module.
-    pub module: ModuleDigest,
+    /// The module; `None` where the fold is built in.
+    pub module: Option<ModuleDigest>,
+    /// Set for the private door.
+    pub private: Option<FoldDocument>,
     /// Purpose.
     pub purpose: Name,
     /// Recipient.
@@ -40,7 +44,7 @@ pub struct Submission {
     pub spec: JobSpec,
     /// Owners of the inputs, the operator left out.
     pub providers: BTreeSet<OrgId>,
-    /// Whether the module is approved.
+    /// Whether nobody has to have read a module for it: the module is approved, or the door is the private one.
     pub approved: bool,
     /// Digest of the request as asked, for idempotency.
     pub request_digest: String,
@@ -54,12 +58,16 @@ pub const SYNTHETIC_ROWS_MAX: u64 = 1_000_000;
 /// # Errors
 /// `module.*`, `plan.*`, `dataset.*`, `request.not_found`.
 pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, now: Timestamp) -> Result<Submission, JobError> {
-    let module = modules::find(connection, &request.module)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("module"))?;
-    if module.org != *org {
+    let real = request.synthetic_rows.is_none();
+    let module = module(connection, request.module.as_ref(), request.private.is_some(), real)?;
+    if module.as_ref().is_some_and(|m| m.org != *org) {
         return Err(Refused::new(&refusal::NOT_FOUND).subject("module").into());
     }
-    let real = request.synthetic_rows.is_none();
-    judge_module(&module, real)?;
+    if !real && request.private.is_some() {
+        return Err(Refused::new(&refusal::MALFORMED)
+            .subject("private: on real data only; `fusebox dev` runs a fold on synthetic rows")
+            .into());
+    }
     if let Some(rows) = request.synthetic_rows
         && !(1..=SYNTHETIC_ROWS_MAX).contains(&rows)
     {
@@ -69,7 +77,9 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
         catalogue::plan(connection, &request.plan)?.filter(|p| p.org == *org).ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?;
     let entries = entries(connection, &plan.plan, None)?;
     // Judged first without versions: what the catalogue forbids is refused by name, whatever is imported.
-    let checked = plan.plan.validate(&entries.iter().map(|(id, e)| (id.clone(), &e.entry)).collect())?;
+    let catalogue = entries.iter().map(|(id, e)| (id.clone(), &e.entry)).collect();
+    let checked = plan.plan.validate(&catalogue)?;
+    let _fold = fold(request.private.as_ref(), &plan.plan, &catalogue, &checked, module.as_ref())?;
     let mut sources = Vec::new();
     if real {
         if request.agreement.is_none() {
@@ -85,6 +95,7 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
         plan: request.plan.clone(),
         plan_digest: crate::gate::hex(&plan.plan.digest()),
         module: request.module.clone(),
+        private: request.private.clone(),
         purpose: request.purpose.clone(),
         recipient: request.recipient.clone(),
         sources,
@@ -92,8 +103,9 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
         today: now.date(CHINA_UTC_OFFSET_S),
     };
     let request_digest = request_digest(request)?;
+    let approved = request.private.is_some() || module.is_some_and(|m| m.state == ModuleState::Approved);
     let providers = checked.owners().into_values().filter(|o| o != org).collect();
-    Ok(Submission { spec, providers, approved: module.state == ModuleState::Approved, request_digest })
+    Ok(Submission { spec, providers, approved, request_digest })
 }
 
 /// Digest of a request as asked, hexadecimal: what a repeated idempotency key has to agree with.
@@ -103,16 +115,45 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
 pub fn request_digest(request: &JobRequest) -> Result<String, StoreError> {
     let asked = serde_json::json!({
         "agreement": request.agreement, "plan": request.plan, "module": request.module, "purpose": request.purpose,
-        "recipient": request.recipient, "synthetic_rows": request.synthetic_rows,
+        "recipient": request.recipient, "synthetic_rows": request.synthetic_rows, "private": request.private,
     });
     let asked = protocol::canonical::to_canonical_json(&asked).map_err(|_| StoreError::Fault)?;
     Ok(crate::gate::hex(ring::digest::digest(&ring::digest::SHA256, &asked).as_ref()))
 }
 
-fn judge_module(module: &ModuleRow, real: bool) -> Result<(), Refused> {
+/// The module of a job, judged. The private door takes modules that nobody has read, and those of the world `fold` only.
+fn module(connection: &Connection, digest: Option<&ModuleDigest>, private: bool, real: bool) -> Result<Option<ModuleRow>, JobError> {
+    let Some(digest) = digest else {
+        return if private { Ok(None) } else { Err(Refused::new(&refusal::MALFORMED).subject("missing field `module`").into()) };
+    };
+    let module = modules::find(connection, digest)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("module"))?;
+    judge_module(&module, real && !private)?;
+    match (module.manifest.world(), private) {
+        (World::Fold, true) | (World::Analysis, false) => Ok(Some(module)),
+        (World::Fold, false) => {
+            Err(Refused::new(&refusal::MALFORMED).subject("module: a fold leaves through the private door only").into())
+        }
+        (World::Analysis, true) => Err(Refused::new(&refusal::PRIVACY_INVALID).subject("module: not of the world `fold`").into()),
+    }
+}
+
+/// The fold of a job, resolved over a plan that qualifies.
+fn fold(
+    document: Option<&FoldDocument>,
+    plan: &FusionPlan,
+    catalogue: &BTreeMap<DatasetId, &CatalogueEntry>,
+    resolved: &ResolvedPlan,
+    module: Option<&ModuleRow>,
+) -> Result<Option<ResolvedFold>, Refused> {
+    let Some(document) = document else { return Ok(None) };
+    plan.qualify(catalogue)?;
+    document.resolve(&granted_columns(&resolved.fuse), module.and_then(|m| m.manifest.fold.as_ref())).map(Some)
+}
+
+fn judge_module(module: &ModuleRow, reviewed: bool) -> Result<(), Refused> {
     match module.state {
         ModuleState::Approved => Ok(()),
-        ModuleState::Unreviewed if !real => Ok(()),
+        ModuleState::Unreviewed if !reviewed => Ok(()),
         ModuleState::Unreviewed => Err(Refused::new(&refusal::MODULE_UNREVIEWED)),
         ModuleState::Denied => Err(Refused::new(&refusal::MODULE_DENIED)),
     }
@@ -151,7 +192,9 @@ fn entries(connection: &Connection, plan: &FusionPlan, pinned: Option<&[PinnedSo
 /// A job's plan, resolved over what it pinned.
 pub(super) struct Prepared {
     pub(super) resolved: ResolvedPlan,
-    pub(super) module: ModuleRow,
+    pub(super) module: Option<ModuleRow>,
+    /// Set for the private door.
+    pub(super) fold: Option<ResolvedFold>,
 }
 
 /// Resolves a pinned specification. Classes and levels are judged by the newest entries too, so that a re-grading counts.
@@ -159,8 +202,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// As [`submission`], and `agreement.plan` where the plan is not the pinned one.
 pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> Result<Prepared, JobError> {
-    let module = modules::find(connection, &spec.module)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("module"))?;
-    judge_module(&module, spec.synthetic_rows.is_none())?;
+    let module = module(connection, spec.module.as_ref(), spec.private.is_some(), spec.synthetic_rows.is_none())?;
     let plan = catalogue::plan(connection, &spec.plan)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?.plan;
     if crate::gate::hex(&plan.digest()) != spec.plan_digest {
         return Err(Refused::new(&refusal::AGREEMENT_PLAN).into());
@@ -169,7 +211,7 @@ pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> 
     let catalogue: BTreeMap<DatasetId, &CatalogueEntry> = newest.iter().map(|(id, e)| (id.clone(), &e.entry)).collect();
     let checked = plan.validate(&catalogue)?;
     if spec.synthetic_rows.is_some() {
-        return Ok(Prepared { resolved: checked, module });
+        return Ok(Prepared { resolved: checked, module, fold: None });
     }
     let pinned = entries(connection, &plan, Some(&spec.sources))?;
     let mut inputs = BTreeMap::new();
@@ -185,7 +227,8 @@ pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> 
     }
     let run = RunContext { operator: &spec.org, purpose: spec.purpose.as_str(), today: spec.today, threads };
     let resolved = plan.resolve(&inputs, &run)?;
-    Ok(Prepared { resolved, module })
+    let fold = fold(spec.private.as_ref(), &plan, &catalogue, &resolved, module.as_ref())?;
+    Ok(Prepared { resolved, module, fold })
 }
 
 /// Judges authorisation, application and agreement for a job.
@@ -238,7 +281,7 @@ pub(super) fn jobs_under(connection: &Connection, agreement: &AgreementId, befor
     Ok(connection.prepare_cached(sql)?.query_row(rusqlite::params![agreement, before], |r| r.get(0))?)
 }
 
-/// Judges papers and policy for a request before it is queued; doors are judged when outputs are there.
+/// Judges papers and policy for a request before it is queued; doors are judged when outputs are there, the private one now.
 ///
 /// # Errors
 /// As [`papers`]; `policy.missing`, `request.busy` beyond the policy's jobs a day.
@@ -254,7 +297,16 @@ pub fn judge(connection: &Connection, submission: &Submission, now: Timestamp) -
     }
     let agreement = submission.spec.agreement.as_ref().ok_or(Refused::new(&refusal::AGREEMENT_MISSING))?;
     let before = jobs_under(connection, agreement, None)?;
-    papers(connection, &submission.spec, &prepared.resolved, &BTreeSet::new(), before, now)
+    let in_force = papers(connection, &submission.spec, &prepared.resolved, &submission.spec.doors(), before, now)?;
+    if let (Some(document), Some(fold)) = (&submission.spec.private, &prepared.fold) {
+        // Told before anything runs; what counts is the reservation.
+        let cost = super::private::calibrate(document, fold, &policy)?.cost();
+        let delta_exponent = policy.rules().private.delta_exponent;
+        super::private::reservation(&JobId::random()?, &prepared, &in_force, delta_exponent, cost, |wanted| {
+            crate::gate::check(connection, wanted)
+        })?;
+    }
+    Ok(in_force)
 }
 
 /// Source attribution of a job.

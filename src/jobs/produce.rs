@@ -48,16 +48,12 @@ impl Jobs {
         switch: &KillSwitch,
     ) -> Result<Produced, RunError> {
         // May compile: before any memory is held.
-        let code = self.code(&spec.module, way.patience, switch)?;
+        let (Some(digest), Some(module)) = (&spec.module, &prepared.module) else { return Err(StoreError::Fault.into()) };
+        let code = self.code(digest, way.patience, switch)?;
         let [engine, guest] = way.workers.reserve([WorkerRole::Engine, WorkerRole::Guest], way.patience, switch)?;
         let (mut engine, view) = self.view(spec, prepared, way, engine, switch)?;
-        let input = GuestInput {
-            code: &code,
-            view: &view,
-            manifest: prepared.module.manifest.clone(),
-            seed: JobSpec::seed(job_key),
-            synthetic: false,
-        };
+        let input =
+            GuestInput { code: &code, view: &view, manifest: module.manifest.clone(), seed: JobSpec::seed(job_key), synthetic: false };
         let output = way.workers.run(&input, guest, switch).map_err(|(error, _)| error)?;
         let coded = coded_columns(&prepared.resolved.fuse);
         self.reduce(&mut engine, &view, output, coded)
@@ -86,7 +82,7 @@ impl Jobs {
     }
 
     /// The fused view: from the cache under everything it depends on, or fused now.
-    fn view(
+    pub(super) fn view(
         &self,
         spec: &JobSpec,
         prepared: &Prepared,

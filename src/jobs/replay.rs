@@ -29,6 +29,10 @@ impl Jobs {
     pub fn replay(&self, permit: &Permit<actions::JobReplay>, threads: Option<u16>) -> Result<Replayed, JobError> {
         let id = permit.resource().id.clone();
         let job = self.store().db.read_blocking(move |c| records::find(c, &id))?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
+        if job.spec.private.is_some() {
+            // Its noise is drawn once, for one release: another run would be another spend.
+            return Err(Refused::new(&refusal::CONFLICT).subject("private").into());
+        }
         let (Some(logged), None) = (job.commitment.clone(), job.spec.synthetic_rows) else {
             return Err(Refused::new(&refusal::CONFLICT).subject(job.state.word()).into());
         };

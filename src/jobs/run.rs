@@ -74,7 +74,11 @@ impl From<WorkerError> for RunError {
 impl Jobs {
     /// Runs a job that was taken, and ends it. An error is a fault of ours.
     pub(super) fn run(&self, job: &JobRow, switch: &KillSwitch) -> Result<State, JobError> {
-        let ended = if job.spec.synthetic_rows.is_some() { self.run_synthetic(job, switch) } else { self.run_real(job, switch) };
+        let ended = match (job.spec.synthetic_rows, &job.spec.private) {
+            (Some(_), _) => self.run_synthetic(job, switch),
+            (None, Some(_)) => self.run_private(job, switch),
+            (None, None) => self.run_real(job, switch),
+        };
         match ended {
             Ok(state) => Ok(state),
             Err(RunError::Store(error)) => Err(error.into()),
@@ -141,24 +145,24 @@ impl Jobs {
     }
 
     /// Plan, papers and policy as they stand now.
-    fn judged(&self, job: &JobRow) -> Result<(Prepared, ActivePolicy), JobError> {
+    pub(super) fn judged(&self, job: &JobRow) -> Result<(Prepared, ActivePolicy), JobError> {
         let (spec, id, now, threads) = (job.spec.clone(), job.id.clone(), self.now(), self.workers().threads());
         self.store().db.read_blocking(move |c| {
             let prepared = prepare::resolve(c, &spec, threads)?;
             let before = prepare::jobs_under(c, spec.agreement.as_ref().ok_or(StoreError::Fault)?, Some(&id))?;
-            let _in_force = prepare::papers(c, &spec, &prepared.resolved, &BTreeSet::new(), before, now)?;
+            let _in_force = prepare::papers(c, &spec, &prepared.resolved, &spec.doors(), before, now)?;
             let providers: BTreeSet<OrgId> = prepared.resolved.owners().into_values().collect();
             let policy = release::active(c, &owners(&spec.org, &providers))?;
             Ok((prepared, policy))
         })
     }
 
-    fn facts(&self, job: &JobRow, prepared: &Prepared) -> JobFacts {
+    pub(super) fn facts(&self, job: &JobRow, prepared: &Prepared) -> JobFacts {
         JobFacts {
             job: job.id.clone(),
             org: job.org.clone(),
             principal: job.principal.clone(),
-            author_org: prepared.module.org.clone(),
+            author_org: prepared.module.as_ref().map_or_else(|| job.org.clone(), |m| m.org.clone()),
             agreement: job.spec.agreement.clone(),
             plan: job.spec.plan.clone(),
             plan_digest: job.spec.plan_digest.clone(),
@@ -182,14 +186,10 @@ impl Jobs {
             Ok((prepared, policy))
         })?;
         let view = super::synthetic::view(&prepared.resolved.fuse, rows, JobSpec::seed(&job_key))?;
-        let code = self.code(&job.spec.module, Patience::Job, switch)?;
-        let input = GuestInput {
-            code: &code,
-            view: &view,
-            manifest: prepared.module.manifest.clone(),
-            seed: JobSpec::seed(&job_key),
-            synthetic: true,
-        };
+        let (Some(digest), Some(module)) = (&job.spec.module, &prepared.module) else { return Err(StoreError::Fault.into()) };
+        let code = self.code(digest, Patience::Job, switch)?;
+        let input =
+            GuestInput { code: &code, view: &view, manifest: module.manifest.clone(), seed: JobSpec::seed(&job_key), synthetic: true };
         let [guest] = self.workers().reserve([WorkerRole::Guest], Patience::Job, switch)?;
         let output = match self.workers().run(&input, guest, switch) {
             Ok(output) => output,
@@ -234,12 +234,12 @@ fn author_text(error: &WorkerError) -> String {
 }
 
 /// Whose policies apply: the operator's own too, where it has tightened one.
-fn owners(org: &OrgId, providers: &BTreeSet<OrgId>) -> BTreeSet<OrgId> {
+pub(super) fn owners(org: &OrgId, providers: &BTreeSet<OrgId>) -> BTreeSet<OrgId> {
     providers.iter().chain([org]).cloned().collect()
 }
 
 /// The first moment after `now` that is a multiple of `seconds`; `now` itself where it is one.
-fn ceil(now: crate::clock::Timestamp, seconds: u32) -> crate::clock::Timestamp {
+pub(super) fn ceil(now: crate::clock::Timestamp, seconds: u32) -> crate::clock::Timestamp {
     let quantum = i64::from(seconds.max(1));
     let floor = now.floor_to_s(quantum);
     if floor == now { now } else { floor.plus_s(quantum) }

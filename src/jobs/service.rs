@@ -9,9 +9,10 @@ use protocol::message::UploadFormat;
 
 use super::prepare;
 use super::records::{Ending, JobRow, change, find};
-use super::state::{Event, State};
+use super::state::{ATTEMPTS_MAX, Event, State};
 use super::{JobError, modules, overloaded, turns};
 use crate::clock::{Clock, Timestamp};
+use crate::gate;
 use crate::id::{JobId, ModuleDigest, OrgId};
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
@@ -175,6 +176,8 @@ impl Jobs {
                     refusal: Some(Refused::new(&refusal::RUN_FAILED)),
                     ..Ending::default()
                 };
+                // What a private job reserved is spent: taken up again, it would have to pay anew.
+                let attempts = if gate::has_reserved(tx, &id)? { ATTEMPTS_MAX } else { attempts };
                 let state = change(tx, &id, Event::Interrupted { attempts }, &ending, now)?;
                 if state == State::Queued {
                     let _ = tx.execute("UPDATE job SET failure = NULL, refusal = NULL WHERE id = ?1", [&id])?;

@@ -1,10 +1,14 @@
 //! What is pinned when a job is submitted.
 
+use std::collections::BTreeSet;
+
 use protocol::seal::SealKey;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
+use crate::agreement::Door;
 use crate::clock::Date;
+use crate::dp::FoldDocument;
 use crate::id::{AgreementId, DatasetId, ModuleDigest, Name, OrgId, PlanId};
 use crate::store::StoreError;
 
@@ -19,8 +23,11 @@ pub struct JobSpec {
     pub plan: PlanId,
     /// Digest of the plan's canonical form, hexadecimal.
     pub plan_digest: String,
-    /// The module.
-    pub module: ModuleDigest,
+    /// The module; `None` where the fold is built in.
+    pub module: Option<ModuleDigest>,
+    /// Set for the private door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<FoldDocument>,
     /// Purpose.
     pub purpose: Name,
     /// Recipient.
@@ -56,6 +63,11 @@ impl JobSpec {
             protocol::canonical::to_canonical_json(self).map_err(|_| StoreError::Malformed("a job's specification is not canonical"))?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
         Ok(crate::gate::hex(digest.as_ref()))
+    }
+
+    /// Doors that the job needs whatever it returns; those of an `analysis` module show when outputs are there.
+    pub fn doors(&self) -> BTreeSet<Door> {
+        self.private.iter().map(|_| Door::Private).collect()
     }
 
     /// Key of this job's commitments: of its specification, so that a replay finds the same.

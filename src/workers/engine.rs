@@ -65,7 +65,7 @@ pub struct FuseInput {
 /// An engine that holds a view.
 #[derive(Debug)]
 pub struct EngineSession {
-    process: Process,
+    pub(super) process: Process,
 }
 
 impl Workers {

@@ -39,11 +39,16 @@ pub struct Caps {
     engine: u64,
 }
 
+/// Memory of the guests of one job: a fold has one that maps blocks and one that updates.
+fn guests() -> u64 {
+    2 * Limits::STANDARD.memory_bytes_max(WorkerRole::Guest)
+}
+
 impl Caps {
     /// What the smallest budget has to hold: the workers of any one job or call.
     pub fn least() -> u64 {
         let l = &Limits::STANDARD;
-        let job = ENGINE_MEMORY_BYTES_MIN.saturating_add(l.memory_bytes_max(WorkerRole::Guest));
+        let job = ENGINE_MEMORY_BYTES_MIN.saturating_add(guests());
         job.max(l.memory_bytes_max(WorkerRole::Ingest)).max(l.memory_bytes_max(WorkerRole::Compile))
     }
 
@@ -52,7 +57,7 @@ impl Caps {
     pub fn within(bytes: u64, jobs: u32) -> Self {
         let l = &Limits::STANDARD;
         let each = bytes / u64::from(jobs.max(1));
-        let left = each.saturating_sub(l.memory_bytes_max(WorkerRole::Guest));
+        let left = each.saturating_sub(guests());
         Self { engine: left.clamp(ENGINE_MEMORY_BYTES_MIN, l.memory_bytes_max(WorkerRole::Engine)) }
     }
 
@@ -287,8 +292,8 @@ mod tests {
 
     #[test]
     fn caps_let_all_jobs_in_where_they_can_and_one_always() {
-        let guest = Limits::STANDARD.memory_bytes_max(WorkerRole::Guest);
-        for gib in [3u64, 4, 8, 16, 24, 64, 256] {
+        let guest = guests();
+        for gib in [4u64, 6, 8, 16, 24, 64, 256] {
             for jobs in [1u32, 2, 4, 16, 64] {
                 let (bytes, caps) = (gib * GIB, Caps::within(gib * GIB, jobs));
                 let job = caps.of(WorkerRole::Engine) + guest;

@@ -12,12 +12,14 @@
 //! | `probe` | the layers of the jail that this machine offers |
 //! | `pool` | children that wait, started before they are needed |
 //! | `ingest`, `compile`, `engine`, `guest` | one conversation each |
+//! | `fold` | rounds of exact sums, the guests that map blocks, the guest that updates |
 //! | `cache` | fused views as sealed memory, held and never mapped |
 
 mod cache;
 mod closed;
 mod compile;
 mod engine;
+mod fold;
 mod guest;
 mod ingest;
 mod memory;
@@ -28,6 +30,7 @@ mod process;
 pub use cache::{CacheKey, ViewCache};
 pub use compile::{CompileError, Compiled};
 pub use engine::{EngineSession, FuseInput, View};
+pub use fold::{FoldCode, FoldSession, Mappers, Updater};
 pub use guest::{GuestInput, GuestOutput};
 pub use ingest::{IngestError, Ingested};
 pub use memory::{CALLS_WAITING_MAX, Patience, Share};

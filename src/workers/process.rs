@@ -144,7 +144,7 @@ struct Work {
     switch: KillSwitch,
     wall: Wall,
     ends: Instant,
-    _share: Share,
+    share: Share,
 }
 
 impl Process {
@@ -169,7 +169,7 @@ impl Process {
     pub(super) fn begin(&mut self, switch: &KillSwitch, share: Share, wall: Wall) {
         switch.register(&self.child);
         let ends = Instant::now() + wall.step.saturating_mul(wall.steps);
-        self.work = Some(Work { switch: switch.clone(), wall, ends, _share: share });
+        self.work = Some(Work { switch: switch.clone(), wall, ends, share });
         self.extend();
     }
 
@@ -212,13 +212,25 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    /// Ends and reaps it; the memory that it had is the caller's again, for another in its place.
+    pub(super) fn into_share(mut self) -> Option<Share> {
+        self.end();
+        self.work.take().map(|work| work.share)
+    }
+
+    fn end(&self) {
         if let Some(work) = &self.work {
             work.switch.forget(&self.child);
         }
         kill(&self.child);
         let _ = lock(&self.child).wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
