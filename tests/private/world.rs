@@ -1,0 +1,298 @@
+//! A bureau with a table of people, an operator with a table of its own, and the papers for the private door. People are numbered; a
+//! cohort is a dataset, so that two that differ by one person stand beside each other.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::Ed25519KeyPair;
+use serde_json::{Value, json};
+
+use crate::support::scenario::signing_key;
+use crate::support::{Answer, Client, Server, module, until};
+
+const POLICY: &str = r#"
+time_quantum_seconds = 60
+jobs_per_day_max = 100000
+[doors]
+table = true
+artefact = true
+private = true
+verification = false
+[table]
+automatic = true
+min_frequency = 10
+largest_permille_max = 800
+largest_two_permille_max = 900
+p_permille = 100
+zero_cells = "suppress"
+rounding_base = 1
+cells_max = 1000
+[model]
+units_min = 50
+coefficients_max = 32
+significant_digits = 3
+[private]
+delta_exponent = 6
+epsilon_per_job_max = "1000"
+"#;
+
+/// Everyone, and a server.
+pub struct World {
+    pub server: Server,
+    pub authority: Client,
+    pub bureau: Client,
+    pub operator: Client,
+    key: Ed25519KeyPair,
+}
+
+/// People as `(number, value 0 to 100)`.
+pub type People = Vec<(u64, u64)>;
+
+/// People 0 to `n`, values spread evenly.
+pub fn people(n: u64) -> People {
+    (0..n).map(|i| (i, i * 37 % 101)).collect()
+}
+
+impl World {
+    /// A server with the door open and a budget of `epsilon` for people.
+    pub fn start(epsilon: &str) -> Self {
+        let server = Server::start();
+        let authority = server.person("authority-chen", "data-authority", "authority");
+        authority.put_toml("/v1/policies/floor", POLICY).good();
+        let bureau = server.person("bureau-wang", "bureau", "provider");
+        let operator = server.person("operator-zhao", "opco", "operator");
+        let (key, public_key) = signing_key();
+        server.admin.post("/v1/keys", &json!({ "public_key": public_key, "org": "opco" })).good();
+        let world = Self { server, authority, bureau, operator, key };
+        world.set_budget(epsilon).good();
+        world
+    }
+
+    /// Sets the budget of the namespace.
+    pub fn set_budget(&self, epsilon: &str) -> Answer {
+        let body = json!({ "epsilon": epsilon, "reason": "test" });
+        self.authority.call("PUT", "/v1/namespaces/member/budget", &[("content-type", "application/json")], body.to_string().as_bytes())
+    }
+
+    /// The budget as it stands.
+    pub fn budget(&self) -> Value {
+        self.operator.get("/v1/namespaces/member/budget").good()
+    }
+
+    /// A cohort: its two tables, the plan over them and its papers, all named by it.
+    pub fn cohort(&self, name: &str, people: &People, epsilon: &str) {
+        let lines = |header: &str, line: &dyn Fn(&(u64, u64)) -> String| {
+            people.iter().fold(format!("{header}\n"), |text, person| text + &line(person) + "\n")
+        };
+        let register = |who: &Client, entry: &str, id: &str, csv: &str| {
+            who.post_toml("/v1/datasets", entry).good();
+            who.upload(&format!("/v1/datasets/{id}/versions?format=csv"), csv.as_bytes()).good();
+        };
+        let group = |i: u64| ["a", "b", "c"][(i % 3) as usize];
+        let people_csv = lines("member,grp,value", &|(i, v)| format!("M{i:06},{},{v}", group(*i)));
+        register(&self.bureau, &entry(&format!("people_{name}"), "bureau", PUBLIC, PEOPLE_COLUMNS), &format!("people_{name}"), &people_csv);
+        let own_csv = lines("member,flag,who", &|(i, _)| format!("M{i:06},{},{i}", i % 2));
+        register(&self.operator, &entry(&format!("own_{name}"), "opco", OWN, OWN_COLUMNS), &format!("own_{name}"), &own_csv);
+        self.papers(name, epsilon);
+    }
+
+    fn papers(&self, name: &str, epsilon: &str) {
+        let named = |text: &str| text.replace("NAME", name).replace("EPSILON", epsilon);
+        self.operator.post_toml("/v1/plans", &named(PLAN)).good();
+        self.authority.post_toml("/v1/authorisations", &named(AUTHORISATION)).good();
+        self.operator.post_toml("/v1/applications", &named(APPLICATION)).good();
+        let decide = json!({ "approve": true, "reason": "", "basis": "" });
+        self.bureau.post(&format!("/v1/applications/app-{name}/decide"), &decide).good();
+        self.operator.post_toml("/v1/agreements", &named(AGREEMENT)).good();
+        self.bureau.post(&format!("/v1/agreements/agr-{name}/countersign"), &json!({})).good();
+    }
+
+    /// Uploads a module that nobody reads; its digest.
+    pub fn upload(&self, package: &str) -> String {
+        let bytes = module(package);
+        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        let message = [b"fusebox-module-v1\0", digest.as_ref()].concat();
+        let signature = STANDARD.encode(self.key.sign(&message).as_ref());
+        let headers = [("content-type", "application/wasm"), ("x-fusebox-signature", signature.as_str())];
+        self.operator.call("POST", "/v1/modules", &headers, &bytes).good()["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// A job over a cohort.
+    pub fn job(&self, cohort: &str, fold: &Value, module: Option<&str>) -> Value {
+        let mut job = json!({
+            "agreement": format!("agr-{cohort}"), "plan": format!("plan-{cohort}"), "purpose": "research", "private": fold,
+        });
+        if let Some(module) = module {
+            job["module"] = module.into();
+        }
+        job
+    }
+
+    /// Submits a job, waiting while too many are open; its identifier.
+    pub fn submit(&self, cohort: &str, fold: &Value, module: Option<&str>) -> String {
+        let job = self.job(cohort, fold, module);
+        let accepted = until("room for a job", || {
+            let answer = self.operator.post("/v1/jobs", &job);
+            (answer.rule() != "request.busy").then_some(answer)
+        });
+        accepted.good()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a job to its end; the only release.
+    pub fn run(&self, cohort: &str, fold: &Value, module: Option<&str>) -> Value {
+        self.release(&self.submit(cohort, fold, module))
+    }
+
+    /// The release of a job, once its end shows.
+    pub fn release(&self, job: &str) -> Value {
+        let ended = self.operator.ended(job);
+        assert_eq!(ended["state"], "done", "{ended}\n{}", self.server.log().lines().rev().take(5).collect::<Vec<_>>().join("\n"));
+        let release = ended["releases"][0].as_str().unwrap_or_else(|| panic!("{ended}")).to_owned();
+        self.operator.get(&format!("/v1/releases/{release}/artefact")).good()
+    }
+}
+
+/// A number of an artefact.
+pub fn number(value: &Value) -> f64 {
+    value.as_str().unwrap_or_else(|| panic!("{value}")).parse().unwrap()
+}
+
+fn entry(id: &str, provider: &str, origin: &str, columns: &str) -> String {
+    format!(
+        r#"id = "{id}"
+title = "成员"
+provider = "{provider}"
+{origin}
+source = "登记"
+update_frequency = "yearly"
+security_level = "general"
+personal_information = false
+declared_rows = 1000
+unique = ["member"]
+sharing = {{ class = "conditional" }}
+opening = {{ class = "conditional" }}
+[[columns]]
+name = "member"
+title = "编号"
+role = "direct_identifier"
+type = "text"
+bytes_max = 16
+linkage = "opaque"
+namespace = "member"
+nullable = false
+{columns}"#
+    )
+}
+
+const PUBLIC: &str = "origin = \"public\"\npublic_kind = \"government\"";
+const OWN: &str = "origin = \"non_public\"\nowner = \"opco\"";
+
+const PEOPLE_COLUMNS: &str = r#"[[columns]]
+name = "grp"
+title = "组"
+role = "category"
+type = "category"
+domain = ["a", "b", "c"]
+nullable = false
+[[columns]]
+name = "value"
+title = "值"
+role = "measure"
+type = "number"
+resolution = "1"
+min = "0"
+max = "100"
+nullable = false
+"#;
+
+const OWN_COLUMNS: &str = r#"[[columns]]
+name = "flag"
+title = "标志"
+role = "measure"
+type = "number"
+resolution = "1"
+min = "0"
+max = "1"
+nullable = false
+[[columns]]
+name = "who"
+title = "序号"
+role = "measure"
+type = "number"
+resolution = "1"
+min = "0"
+max = "999999"
+nullable = false
+"#;
+
+const PLAN: &str = r#"
+id = "plan-NAME"
+title = "成员"
+unit = "own.member"
+namespace = "member"
+[[members]]
+alias = "own"
+dataset = "own_NAME"
+[[members]]
+alias = "people"
+dataset = "people_NAME"
+[[joins]]
+member = "people"
+kind = "inner"
+on = [["own.member", "member"]]
+[[outputs]]
+name = "value"
+from = "people.value"
+transform = "keep"
+[[outputs]]
+name = "grp"
+from = "people.grp"
+transform = "keep"
+[[outputs]]
+name = "flag"
+from = "own.flag"
+transform = "keep"
+[[outputs]]
+name = "who"
+from = "own.who"
+transform = "keep"
+"#;
+
+const AUTHORISATION: &str = r#"
+id = "auth-NAME"
+operator = "opco"
+scope = "研究"
+datasets = ["people_NAME"]
+term = { from = "2020-01-01", until = "2098-12-31" }
+"#;
+
+const APPLICATION: &str = r#"
+id = "app-NAME"
+operator = "opco"
+purposes = ["research"]
+legal_basis = "S24"
+scope = "本市"
+method = "沙箱"
+use_case = "研究"
+commitments = { true = true, compliant = true, secure = true }
+[columns]
+people_NAME = ["member", "grp", "value"]
+own_NAME = ["member", "flag", "who"]
+"#;
+
+const AGREEMENT: &str = r#"
+id = "agr-NAME"
+operator = "opco"
+authorisation = "auth-NAME"
+application = "app-NAME"
+plan = "plan-NAME"
+purposes = ["research"]
+recipients = ["opco"]
+doors = ["private"]
+term = { from = "2020-01-01", until = "2098-12-31" }
+budgets = { jobs_max = 100000, privacy_epsilon = "EPSILON" }
+safeguards = "沙箱"
+disposal = "销毁"
+[columns]
+people_NAME = ["member", "grp", "value"]
+own_NAME = ["member", "flag", "who"]
+"#;
