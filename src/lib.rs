@@ -28,11 +28,23 @@
 //! api ◀─ gate: what was released, by permit
 //! ```
 //!
+//! # Flow of a private job
+//!
+//! ```text
+//! jobs ─▶ gate: the whole cost reserved, with a leaf, before the first look at data and the first draw of noise
+//! gate: noise of a round drawn ─▶ engine: units ─▶ blocks ─(a socket of their own)─▶ guest: one instance a block ─▶ contributions
+//!                                 engine: clipped, cut to the grid, checked in integers, summed exactly ─▶ RawSums
+//! gate: sums + noise ─▶ another guest, which never held data: next state ─▶ next round, or the release with its certificate
+//! ```
+//! What a reservation was made for is spent, whatever ends the job.
+//!
 //! # Invariants
 //!
 //! - What leaves was decided by [`gate`] and its leaf is in the log before anyone can read it: row, artefact and leaf are one commit.
 //! - Whoever acts holds a [`policy::Permit`] for that action on that thing; the storage function takes it by value. Default deny.
 //! - A job on real data holds an [`agreement::InForce`]; it is judged at submission, before the run and in the releasing transaction.
+//! - Noise is drawn, and sums are opened, under a reservation only ([`gate::Spend`]); nothing gives a reservation back; a unit's block
+//!   depends on its own rows, the key and the public state alone.
 //! - A worker is hostile, and jailed before it reads a byte (`worker/src/jail`): no server starts where a layer that is not waived is
 //!   missing. Frames are bounded and typed, descriptors verified, columns copied before they are validated.
 //! - No value of a dataset stands in clear in a file: segments, artefacts and log bodies are sealed; the log's public leaf is a

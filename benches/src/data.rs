@@ -110,3 +110,27 @@ pub fn view(rows: u64) -> Result<View> {
     ];
     Ok(View::new(columns, FusionReport { members: Vec::new(), rows, units: rows.div_ceil(ROWS_PER_UNIT) }))
 }
+
+/// A view of `people` units of one row each: numbers as a regression needs them, and what is to be predicted.
+pub fn people(people: u64) -> Result<View> {
+    let column = |name: &str, ty, visibility| ViewColumn { name: name.to_owned(), ty, visibility, provenance: String::new() };
+    let number = |min, max| ViewType::Number { scale: 0, min, max };
+    let granted = |name: &str, max: i64| column(name, number(0, max), Visibility::Granted);
+    let up_to = |max: u64, salt: u64| integers(people, move |row| (mix(row ^ salt) % (max + 1)) as i64);
+    let income = {
+        let codes: Vec<u32> = (0..people).map(|row| u32::from(mix(row) % 4 == 0)).collect();
+        sealed(Parts::Code(&codes, &[0, 5, 9], b"<=50K>50K"))?
+    };
+    let columns = vec![
+        (column("value", number(VALUE_MIN, VALUE_MAX), Visibility::Granted), integers(people, value)?),
+        (granted("age", 90), up_to(90, 1)?),
+        (granted("education_num", 16), up_to(16, 2)?),
+        (granted("capital_gain", 99_999), up_to(99_999, 3)?),
+        (granted("capital_loss", 4_356), up_to(4_356, 4)?),
+        (granted("hours_per_week", 99), up_to(99, 5)?),
+        (column("income", ViewType::Category { declared: true }, Visibility::Granted), income),
+        (column("unit_ordinal", ViewType::Pseudonym, Visibility::UnitOrdinal), integers(people, |row| row as i64 + 1)?),
+        (column("foreign", number(0, 1), Visibility::Foreign), integers(people, |_| 1)?),
+    ];
+    Ok(View::new(columns, FusionReport { members: Vec::new(), rows: people, units: people }))
+}

@@ -9,6 +9,7 @@
 //! | [`encrypted_scan`] | a sealed segment read, opened, summed | a plain one read and summed |
 //! | [`warm_query`] | a job that asks for a table | the same query in polars, in a plain process |
 //! | [`noop_job`] | a job that asks for one number | a process start and one fdatasync |
+//! | [`private`] | the private door: built in, blocks, noise, a gradient round | polars, a process start, the bare sampler, one instance |
 //! | [`other_build`] | the same job | the same job in the build that `FUSEBOX_BASELINE` names |
 //!
 //! Run by `cargo xtask bench`, which tells where modules and binaries are. Absolute times say as much about the machine as
@@ -28,6 +29,7 @@ mod other_build;
 mod papers;
 mod place;
 mod plain;
+mod private;
 mod server;
 mod warm_query;
 
@@ -38,7 +40,7 @@ use std::process::ExitCode;
 /// A measure: its name and what runs it.
 type Measure = (&'static str, fn() -> Result<Outcome>);
 
-const MEASURES: [Measure; 8] = [
+const MEASURES: [Measure; 12] = [
     ("kernels", kernels::measure),
     ("interruption", interruption::measure),
     ("fold", fold::measure),
@@ -46,6 +48,10 @@ const MEASURES: [Measure; 8] = [
     ("encrypted_scan", encrypted_scan::measure),
     ("warm_query", warm_query::measure),
     ("noop_job", noop_job::measure),
+    ("private_built_in", private::built_in),
+    ("private_blocks", private::blocks),
+    ("private_noise", private::noise),
+    ("private_gradient", private::gradient),
     ("other_build", other_build::measure),
 ];
 
@@ -60,7 +66,10 @@ fn main() -> ExitCode {
     let chosen: Vec<&Measure> = match arguments.as_slice() {
         // The last one needs another build: by name only.
         [] => MEASURES.iter().filter(|(n, _)| *n != "other_build").collect(),
-        [name] => MEASURES.iter().filter(|(n, _)| n == name).collect(),
+        // A name, or the beginning of several: `private`.
+        [name] => {
+            MEASURES.iter().filter(|(n, _)| n == name || n.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('_'))).collect()
+        }
         _ => Vec::new(),
     };
     if chosen.is_empty() {

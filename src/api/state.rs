@@ -38,6 +38,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::gate::LEDGER,
         crate::jobs::MIGRATION,
         crate::jobs::TURNS,
+        crate::jobs::SETTLES,
     ]
     .into_iter()
     .chain(papers)

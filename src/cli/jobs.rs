@@ -103,7 +103,7 @@ pub fn job(context: &Context, command: JobCommand) -> Result<Answer, CliError> {
     }
 }
 
-fn id_of(job: &Value) -> Result<String, CliError> {
+pub fn id_of(job: &Value) -> Result<String, CliError> {
     let id = job.get("id").and_then(Value::as_str).map(str::to_owned);
     id.ok_or_else(|| CliError::failed("the answer names no job", "list them with `fusebox job list`"))
 }
@@ -160,7 +160,7 @@ fn show(job: Value) -> Result<Answer, CliError> {
 }
 
 /// A job with what came of it; not good where it failed.
-fn ended(job: Value) -> Result<Answer, CliError> {
+pub fn ended(job: Value) -> Result<Answer, CliError> {
     let part = |name: &str| job.get(name).map(plain).unwrap_or_default();
     let state = part("state");
     let mut text = format!("{} {state}", part("id"));

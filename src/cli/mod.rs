@@ -121,8 +121,7 @@ enum Command {
     #[command(subcommand)]
     Budget(private::BudgetCommand),
     /// Folds: noised answers within a privacy budget.
-    #[command(subcommand)]
-    Private(private::PrivateCommand),
+    Private(private::Private),
     /// Jobs.
     #[command(subcommand)]
     Job(jobs::JobCommand),
@@ -190,7 +189,7 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Agreement(command) => papers::agreement(context, command),
         Command::Module(command) => modules::module(context, command),
         Command::Budget(command) => private::budget(context, &command),
-        Command::Private(command) => private::private(context, command),
+        Command::Private(command) => private::private(context, &command),
         Command::Job(command) => jobs::job(context, command),
         Command::Release(command) => releases::release(context, command),
         Command::Log(command) => log::log(context, command),

@@ -34,22 +34,48 @@ pub enum BudgetCommand {
 }
 
 /// `private`.
+#[derive(Debug, Args)]
+pub struct Private {
+    #[command(flatten)]
+    pays: Pays,
+    #[command(subcommand)]
+    command: PrivateCommand,
+}
+
+/// On what a fold runs, and who pays for it.
+#[derive(Debug, Args)]
+struct Pays {
+    /// The plan.
+    #[arg(long, global = true)]
+    plan: Option<String>,
+    /// The agreement that is to pay.
+    #[arg(long, global = true)]
+    agreement: Option<String>,
+    /// The purpose, one of the agreement's.
+    #[arg(long, global = true)]
+    purpose: Option<String>,
+    /// Who is to get it, one of the agreement's recipients; without it one's own organisation.
+    #[arg(long, global = true)]
+    recipient: Option<String>,
+    /// Digest of the module, where one computes the contributions: for `file`.
+    #[arg(long, global = true)]
+    module: Option<String>,
+}
+
+/// What is done at the private door.
 #[derive(Debug, Subcommand)]
-pub enum PrivateCommand {
+enum PrivateCommand {
     /// What a fold costs, what its answer is worth, and whether the budgets cover it. Spends nothing and looks at no data.
     Preview(Preview),
+    /// Shows the preview, spends, and waits for the answer.
+    #[command(flatten)]
+    Run(Fold),
 }
 
 /// `private preview`.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("target").args(["rmse", "half_width"])))]
-pub struct Preview {
-    /// The plan.
-    #[arg(long)]
-    plan: String,
-    /// The agreement that is to pay.
-    #[arg(long)]
-    agreement: Option<String>,
+struct Preview {
     /// Units that are expected; the declared rows without it.
     #[arg(long)]
     units: Option<u64>,
@@ -68,7 +94,7 @@ pub struct Preview {
 
 /// A fold on the command line.
 #[derive(Debug, Subcommand)]
-pub enum Fold {
+enum Fold {
     /// Rows; units where each takes part with one.
     Count {
         #[command(flatten)]
@@ -123,7 +149,7 @@ pub enum Fold {
 
 /// A number column, its values clamped.
 #[derive(Debug, Args)]
-pub struct Bounded {
+struct Bounded {
     /// The column.
     column: String,
     /// Smallest value; smaller ones count as this. The catalogue's bound without it.
@@ -136,7 +162,7 @@ pub struct Bounded {
 
 /// What a fold may cost.
 #[derive(Debug, Args)]
-pub struct Loss {
+struct Loss {
     /// Privacy loss ε: a decimal.
     #[arg(long)]
     epsilon: String,
@@ -150,7 +176,7 @@ pub struct Loss {
 
 /// Which noise.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Mechanism {
+enum Mechanism {
     /// Discrete Gaussian, at the policy's δ.
     Gaussian,
     /// Discrete Laplace, pure.
@@ -159,7 +185,7 @@ pub enum Mechanism {
 
 impl Fold {
     /// The fold as the server takes it.
-    pub fn document(&self, context: &Context) -> Result<Value, CliError> {
+    fn document(&self, context: &Context) -> Result<Value, CliError> {
         let bounded = |b: &Bounded| given([("column", json!(b.column)), ("min", json!(b.min)), ("max", json!(b.max))]);
         let listed = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
         let (map, loss) = match self {
@@ -226,27 +252,78 @@ pub fn budget(context: &Context, command: &BudgetCommand) -> Result<Answer, CliE
 }
 
 /// `private …`.
-pub fn private(context: &Context, command: PrivateCommand) -> Result<Answer, CliError> {
+pub fn private(context: &Context, Private { pays, command }: &Private) -> Result<Answer, CliError> {
     match command {
-        PrivateCommand::Preview(preview) => self::preview(context, &preview),
+        PrivateCommand::Preview(asked) => preview(context, pays, asked),
+        PrivateCommand::Run(fold) => run(context, pays, &fold.document(context)?),
     }
 }
 
-fn preview(context: &Context, asked: &Preview) -> Result<Answer, CliError> {
+fn needed<'a>(name: &str, value: Option<&'a String>) -> Result<&'a String, CliError> {
+    value.ok_or_else(|| CliError::failed(format!("`--{name}` is missing"), format!("say `--{name} …`")))
+}
+
+/// What the answer will be worth is shown before anything is spent.
+fn run(context: &Context, pays: &Pays, fold: &Value) -> Result<Answer, CliError> {
+    let client = context.client()?;
+    let (plan, agreement) = (needed("plan", pays.plan.as_ref())?, needed("agreement", pays.agreement.as_ref())?);
+    let purpose = needed("purpose", pays.purpose.as_ref())?;
+    if pays.module.is_none() {
+        let body = json!({ "plan": plan, "agreement": agreement, "fold": fold });
+        let told = client.post("/v1/private/preview", &body)?;
+        if !context.json {
+            eprintln!("{}", expected(&told));
+        }
+    }
+    let mut body = given([
+        ("plan", json!(plan)),
+        ("agreement", json!(agreement)),
+        ("purpose", json!(purpose)),
+        ("recipient", json!(pays.recipient)),
+        ("module", json!(pays.module)),
+    ]);
+    body.insert("private".to_owned(), fold.clone());
+    let job = client.post("/v1/jobs", &Value::Object(body))?;
+    let job = super::jobs::watch(&client, &super::jobs::id_of(&job)?, context.json)?;
+    let Some(release) = job.pointer("/releases/0").and_then(Value::as_str).filter(|_| job.get("state") == Some(&json!("done"))) else {
+        return super::jobs::ended(job);
+    };
+    let released = client.get(&format!("/v1/releases/{release}/artefact"))?;
+    let part = |path: &str| released.pointer(path).map(|v| serde_json::to_string_pretty(v).unwrap_or_default()).unwrap_or_default();
+    let lines = [
+        ("epsilon", "/artefact/certificate/epsilon"),
+        ("at delta 10^-", "/artefact/certificate/delta_exponent"),
+        ("rho", "/artefact/certificate/rho"),
+        ("unit", "/artefact/certificate/unit"),
+        ("rounds", "/artefact/certificate/rounds"),
+        ("bound of a contribution", "/artefact/certificate/bound"),
+        ("noise: standard deviation", "/artefact/certificate/noise_standard_deviation"),
+        ("noise: 95% within", "/artefact/certificate/half_width_95"),
+    ];
+    let text = format!("{}\n{}\nrelease: {release}", part("/artefact/answer"), self::told(&released, &lines));
+    Ok(Answer::text(released, text))
+}
+
+fn preview(context: &Context, pays: &Pays, asked: &Preview) -> Result<Answer, CliError> {
     let target = match (asked.rmse, asked.half_width) {
         (Some(error), _) => json!({ "rmse": error }),
         (_, Some(error)) => json!({ "half_width_95": error }),
         _ => Value::Null,
     };
     let body = given([
-        ("plan", json!(asked.plan)),
+        ("plan", json!(needed("plan", pays.plan.as_ref())?)),
         ("fold", asked.fold.document(context)?),
-        ("agreement", json!(asked.agreement)),
+        ("agreement", json!(pays.agreement)),
         ("units", json!(asked.units)),
         ("dimension", json!(asked.dimension)),
         ("target_error", target),
     ]);
     let answer = context.client()?.post("/v1/private/preview", &Value::Object(body))?;
+    let text = expected(&answer);
+    Ok(Answer::text(answer, text))
+}
+
+fn expected(answer: &Value) -> String {
     let lines = [
         ("epsilon", "/epsilon"),
         ("at delta 10^-", "/delta_exponent"),
@@ -265,8 +342,7 @@ fn preview(context: &Context, asked: &Preview) -> Result<Answer, CliError> {
         ("blocks for the target", "/plan/blocks/blocks"),
         ("units in a block", "/plan/blocks/units_per_block"),
     ];
-    let text = told(&answer, &lines);
-    Ok(Answer::text(answer, text))
+    told(answer, &lines)
 }
 
 /// One line for each of these fields that is there.

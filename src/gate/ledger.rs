@@ -379,6 +379,21 @@ pub fn reserve(tx: &Tx<'_>, journal: &Journal, wanted: &Reservation<'_>, now: Ti
     Ok(Spend { job: wanted.job.clone(), cost, leaf, readers: wanted.readers.to_vec() })
 }
 
+/// The reservation of a job that has not begun: it was made when the job was submitted. A job begins once, so it is claimed once.
+///
+/// # Errors
+/// `request.conflict` where there is none that is open; what the store says.
+pub fn claim(connection: &Connection, job: &JobId, readers: &[OrgId]) -> Result<Spend, DecideError> {
+    let sql = "SELECT rho, epsilon, leaf FROM privacy_spend WHERE job = ?1 AND state = 'reserved'";
+    let row = connection
+        .prepare_cached(sql)
+        .and_then(|mut s| s.query_row([job], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?, r.get(2)?))).optional());
+    let (rho, epsilon, leaf) = row.map_err(StoreError::from)?.ok_or(Refused::new(&refusal::CONFLICT))?;
+    let rho = Rho::from_column(rho).map_err(beyond)?;
+    let epsilon = epsilon.map(Epsilon::from_column).transpose().map_err(beyond)?;
+    Ok(Spend { job: job.clone(), cost: Cost { rho, epsilon }, leaf, readers: readers.to_vec() })
+}
+
 /// Marks a reservation as spent by a release, in the transaction that releases; its leaf's number.
 ///
 /// # Errors

@@ -21,8 +21,8 @@ pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub use ledger::{
-    Budget, MIGRATION as LEDGER, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, has_reserved,
-    namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
+    Budget, MIGRATION as LEDGER, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, claim,
+    has_reserved, namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
 };
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;

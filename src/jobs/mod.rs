@@ -20,6 +20,7 @@
 //! | `turns` | whose job is next |
 //! | `produce` | a run through the workers |
 //! | `private` | a run through the private door: reservation, rounds, noise |
+//! | `settle` | ends of private jobs, on the time quantum |
 //! | `run` | one job from the queue to the gate |
 //! | `replay` | a decided job again, to the same commitment |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
@@ -34,6 +35,7 @@ mod records;
 mod replay;
 mod run;
 mod service;
+mod settle;
 mod spec;
 mod state;
 mod synthetic;
@@ -78,6 +80,9 @@ pub const MIGRATION: Migration = Migration {
 /// Whose turn it was: an operator's last.
 pub const TURNS: Migration =
     Migration { name: "jobs-2", sql: "CREATE TABLE operator_turn (org TEXT PRIMARY KEY, turn INTEGER NOT NULL) STRICT;" };
+
+/// When the end of a private job is written; from then on it is no longer at work, though it shows as running.
+pub const SETTLES: Migration = Migration { name: "jobs-3", sql: "ALTER TABLE job ADD COLUMN settles_at INTEGER;" };
 
 /// `request.overloaded`: nobody waits long for memory while holding a call open.
 fn overloaded() -> Refused {

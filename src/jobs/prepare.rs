@@ -14,7 +14,7 @@ use crate::catalog::{CatalogueEntry, FusionPlan, MemberInput, PinnedVersion, Res
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
 use crate::dp::{FoldDocument, ResolvedFold, granted_columns};
 use crate::gate::SourceFact;
-use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId};
+use crate::id::{AgreementId, DatasetId, ModuleDigest, Name, OrgId, PlanId};
 use crate::refusal::{self, Refused};
 use crate::store::StoreError;
 
@@ -297,16 +297,7 @@ pub fn judge(connection: &Connection, submission: &Submission, now: Timestamp) -
     }
     let agreement = submission.spec.agreement.as_ref().ok_or(Refused::new(&refusal::AGREEMENT_MISSING))?;
     let before = jobs_under(connection, agreement, None)?;
-    let in_force = papers(connection, &submission.spec, &prepared.resolved, &submission.spec.doors(), before, now)?;
-    if let (Some(document), Some(fold)) = (&submission.spec.private, &prepared.fold) {
-        // Told before anything runs; what counts is the reservation.
-        let cost = super::private::calibrate(document, fold, &policy)?.cost();
-        let delta_exponent = policy.rules().private.delta_exponent;
-        super::private::reservation(&JobId::random()?, &prepared, &in_force, delta_exponent, cost, |wanted| {
-            crate::gate::check(connection, wanted)
-        })?;
-    }
-    Ok(in_force)
+    papers(connection, &submission.spec, &prepared.resolved, &submission.spec.doors(), before, now)
 }
 
 /// Source attribution of a job.

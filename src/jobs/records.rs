@@ -55,6 +55,8 @@ impl JobRow {
     pub fn shown(&self, now: Timestamp) -> State {
         match self.visible_at {
             Some(at) if now < at => State::Running,
+            // When a private job begins would tell when the one before it ended.
+            _ if self.spec.private.is_some() && self.state == State::Queued => State::Running,
             _ => self.state,
         }
     }
@@ -156,15 +158,16 @@ pub fn submit(
     open_max: u32,
     now: Timestamp,
 ) -> Result<Accepted, JobError> {
-    let (who, id, synthetic) = match &permit {
+    let (who, id, in_force) = match permit {
         SubmitPermit::Real(p, in_force) => {
             if submission.spec.agreement.as_ref() != Some(in_force.agreement()) {
                 return Err(Refused::new(&refusal::AGREEMENT_MISSING).into());
             }
-            (p.caller().principal().clone(), p.resource().id.clone(), false)
+            (p.caller().principal().clone(), p.resource().id.clone(), Some(in_force))
         }
-        SubmitPermit::Synthetic(p) => (p.caller().principal().clone(), p.resource().id.clone(), true),
+        SubmitPermit::Synthetic(p) => (p.caller().principal().clone(), p.resource().id.clone(), None),
     };
+    let synthetic = in_force.is_none();
     let spec = &submission.spec;
     if spec.org != who.org || synthetic != spec.synthetic_rows.is_some() {
         return Err(Refused::new(&refusal::FORBIDDEN).into());
@@ -204,7 +207,19 @@ pub fn submit(
         &serde_json::json!({ "job": id, "by": who.id, "spec": spec, "spec_digest": digest }),
         &readers,
     )?;
+    if let (Some(in_force), Some(_)) = (&in_force, &spec.private) {
+        super::private::reserve(tx, journal, spec, &id, in_force, now)?;
+    }
     Ok(Accepted { id, repeated: false })
+}
+
+/// The end of a private job waits for its time: from here on it is not at work.
+///
+/// # Errors
+/// What the store says.
+pub(super) fn settling(tx: &Tx<'_>, id: &JobId, at: Timestamp) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE job SET settles_at = ?2 WHERE id = ?1")?.execute(params![id, at])?;
+    Ok(())
 }
 
 /// What a change of state writes beside it.

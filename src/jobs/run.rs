@@ -94,7 +94,7 @@ impl Jobs {
         }
     }
 
-    fn end(&self, job: &JobRow, event: Event, mut ending: Ending) -> Result<State, JobError> {
+    pub(super) fn end(&self, job: &JobRow, event: Event, mut ending: Ending) -> Result<State, JobError> {
         let (id, org, journal, now) = (job.id.clone(), job.org.clone(), self.journal().clone(), self.now());
         ending.visible_at = Some(self.quantum_after(job, now));
         self.store().db.write_blocking(move |tx| {

@@ -10,7 +10,7 @@ use protocol::message::UploadFormat;
 use super::prepare;
 use super::records::{Ending, JobRow, change, find};
 use super::state::{ATTEMPTS_MAX, Event, State};
-use super::{JobError, modules, overloaded, turns};
+use super::{JobError, modules, overloaded, settle, turns};
 use crate::clock::{Clock, Timestamp};
 use crate::gate;
 use crate::id::{JobId, ModuleDigest, OrgId};
@@ -54,6 +54,7 @@ struct Inner {
     engine_digest: String,
     code: Mutex<HashMap<ModuleDigest, Arc<OwnedFd>>>,
     at_work: Mutex<HashMap<JobId, KillSwitch>>,
+    settling: Arc<settle::Waiting>,
     wake: (Mutex<Bell>, Condvar),
     changed: tokio::sync::watch::Sender<u64>,
 }
@@ -94,6 +95,7 @@ impl Jobs {
             engine_digest,
             code: Mutex::default(),
             at_work: Mutex::default(),
+            settling: Arc::default(),
             wake: Default::default(),
             changed,
         }));
@@ -109,6 +111,8 @@ impl Jobs {
                 }
             })?;
         }
+        let weak = Arc::downgrade(&jobs.0);
+        settle::start(&jobs.0.settling, move || weak.upgrade().map(Self))?;
         let weak = Arc::downgrade(&jobs.0);
         std::thread::Builder::new().name("disposal".into()).spawn(move || {
             while let Some(inner) = weak.upgrade() {
@@ -212,6 +216,24 @@ impl Jobs {
         while !lock(&self.0.at_work).is_empty() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
+        self.0.settling.close(self);
+    }
+
+    /// Does `end` on the time quantum.
+    pub(super) fn settle_at(&self, at: Timestamp, end: impl FnOnce(&Self) + Send + 'static) {
+        self.0.settling.put(self, at, Box::new(end));
+    }
+
+    /// Tells how recording the end of a job went.
+    pub(super) fn told(id: &JobId, ended: Result<State, JobError>) {
+        match ended {
+            Ok(_) => {}
+            // Cancelled meanwhile: its row says so already.
+            Err(JobError::Refused(refused)) => {
+                tracing::info!(job = %id, rule = refused.rule().id, "the end of a job was not recorded")
+            }
+            Err(JobError::Store(error)) => tracing::error!(job = %id, error = error.log_text(), "a job could not be ended"),
+        }
     }
 
     /// Takes and runs one job, or waits for one; false once closed.
@@ -229,14 +251,7 @@ impl Jobs {
                 self.0.wake.1.notify_one();
                 let ended = self.run(&job, &switch);
                 lock(&self.0.at_work).remove(&job.id);
-                match ended {
-                    Ok(_) => {}
-                    // Cancelled meanwhile: its row says so already.
-                    Err(JobError::Refused(refused)) => {
-                        tracing::info!(job = %job.id, rule = refused.rule().id, "the end of a job was not recorded")
-                    }
-                    Err(JobError::Store(error)) => tracing::error!(job = %job.id, error = error.log_text(), "a job could not be ended"),
-                }
+                Self::told(&job.id, ended);
                 self.ring();
             }
             Ok(None) => {

@@ -13,7 +13,7 @@ use crate::store::{StoreError, Tx};
 /// What the store says.
 pub(super) fn next(connection: &Connection, per_org: u32) -> Result<Option<JobId>, StoreError> {
     let sql = "SELECT j.id FROM job AS j
-               LEFT JOIN (SELECT org, count(*) AS n FROM job WHERE state = 'running' GROUP BY org) AS w ON w.org = j.org
+               LEFT JOIN (SELECT org, count(*) AS n FROM job WHERE state = 'running' AND settles_at IS NULL GROUP BY org) AS w ON w.org = j.org
                LEFT JOIN operator_turn AS t ON t.org = j.org
                WHERE j.state = 'queued' AND coalesce(w.n, 0) < ?1
                ORDER BY coalesce(w.n, 0), coalesce(t.turn, 0), j.created_at, j.rowid LIMIT 1";
@@ -130,7 +130,8 @@ mod tests {
 
     fn store(dir: &TempDir) -> Store {
         let key = MasterKey::parse(&"5a".repeat(32)).unwrap();
-        Store::open(&dir.roots(), std::sync::Arc::new(key), &[super::super::MIGRATION, super::super::TURNS], 1).unwrap()
+        Store::open(&dir.roots(), std::sync::Arc::new(key), &[super::super::MIGRATION, super::super::TURNS, super::super::SETTLES], 1)
+            .unwrap()
     }
 
     proptest! {

@@ -56,7 +56,7 @@ fn answers_lie_within_their_noise_and_every_spend_is_told() {
         let c = certificate(i);
         assert_eq!((&c["unit"], &c["rounds"], &c["rows_per_unit_max"]), (&json!("member"), &json!(1), &json!(1)));
         assert!(c["randomness"].as_str().unwrap().contains("OpenDP"), "{c}");
-        assert!(number(&c["rho"]) > 0.0 && number(&c["half_width_95"]) > 0.0, "{c}");
+        assert!(number(&c["rho"]) > 0.0 && number(&c["noise_standard_deviation"]) > 0.0, "{c}");
         assert!(c["rests_on"].as_array().unwrap().iter().all(|r| !r.as_str().unwrap().contains("wasmtime")));
     }
     let budget = world.budget();
@@ -97,6 +97,6 @@ fn what_does_not_fit_is_refused_by_name_before_anything_is_spent() {
     // A namespace without a budget, and an agreement that is used up.
     world.set_budget("1").good();
     refused(fold(count.clone(), "laplace", "2"), "privacy.budget", "");
-    world.run("x", &fold(count.clone(), "laplace", "1"), None);
-    refused(fold(count, "laplace", "0.1"), "privacy.budget", "");
+    world.run("x", &fold(count.clone(), "laplace", "0.2"), None);
+    refused(fold(count, "laplace", "0.9"), "privacy.budget", "");
 }

@@ -39,8 +39,8 @@ fn account(world: &World, before: &Spends) -> Spends {
         let spent = now.get(job).map(|s| s.1.as_str());
         let released = released.contains(job);
         match (state.as_str(), spent) {
-            // Before the reservation nothing was looked at.
-            ("queued", None) | ("running", _) | ("failed", _) => assert!(!released, "{job}"),
+            // Reserved when it was submitted; until its release nothing more.
+            ("queued" | "running" | "failed", Some("reserved")) => assert!(!released, "{job}"),
             ("done", Some("spent")) => assert!(released, "{job}"),
             other => panic!("{job}: {other:?}"),
         }
@@ -52,7 +52,7 @@ fn account(world: &World, before: &Spends) -> Spends {
 fn no_spend_is_lost_or_given_back_by_kills() {
     let mut world = World::start("1000");
     world.cohort("x", &people(400), "1000");
-    let module = world.upload("fold_ones");
+    let module = world.upload("fold-ones");
     let count = json!({ "map": { "count": {} }, "mechanism": "laplace", "epsilon": "1" });
     let rounds = json!({
         "map": { "module": { "clip": { "norm": "l2", "bound": "1", "scale": 3 }, "initial": ["0", "0"], "fuel": 1_000_000 } },

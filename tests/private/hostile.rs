@@ -11,7 +11,7 @@ fn fold(state: [f64; 4], blocks: Value) -> Value {
     let initial: Vec<String> = state.iter().map(f64::to_string).collect();
     json!({
         "map": { "module": { "clip": { "norm": "max", "bound": "1", "scale": 6 }, "initial": initial, "fuel": 20_000_000 } },
-        "mechanism": "gaussian", "epsilon": "1000", "blocks": blocks,
+        "mechanism": "gaussian", "epsilon": "30", "blocks": blocks,
     })
 }
 
@@ -40,18 +40,21 @@ const DEEDS: &[(u8, &str, u64)] = &[
 
 #[test]
 fn what_is_done_to_one_person_costs_that_person_and_shows_nowhere() {
-    let world = World::start("100000");
-    world.cohort("x", &people(PEOPLE), "100000");
-    let module = world.upload("fold_misbehaves");
+    let world = World::start("1000");
+    world.cohort("x", &people(PEOPLE), "1000");
+    let module = world.upload("fold-misbehaves");
     let submit = |deed: u8, who: f64| world.submit("x", &fold([f64::from(deed), who, 0.0, 0.0], json!("per_unit")), Some(&module));
-    let jobs: Vec<_> = DEEDS.iter().map(|(deed, name, counted)| (*name, *counted, submit(*deed, VICTIM as f64))).collect();
+    let one = DEEDS.iter().map(|(deed, name, counted)| (*name, *counted, submit(*deed, VICTIM as f64)));
+    // Done to everybody it shows: nobody counts, or everybody does.
+    let all = DEEDS.iter().map(|(deed, name, counted)| (*name, if *counted == PEOPLE { PEOPLE } else { 0 }, submit(*deed, -1.0)));
+    let jobs: Vec<_> = one.chain(all).collect();
     let good = submit(0, -1.0);
     let mut shapes = std::collections::BTreeSet::new();
     for (name, counted, job) in jobs.into_iter().chain([("good", PEOPLE, good)]) {
         let release = world.release(&job);
         let counted_there = number(&release["artefact"]["answer"]["state"][3]);
         let sigma = number(&release["artefact"]["certificate"]["noise_standard_deviation"]);
-        assert!(sigma < 0.1, "{sigma}");
+        assert!(sigma < 0.6, "{sigma}");
         assert!((counted_there - counted as f64).abs() < 7.0 * sigma, "{name}: {counted_there} of {counted}");
         let shown = world.operator.get(&format!("/v1/jobs/{job}")).good();
         assert_eq!(
@@ -67,9 +70,9 @@ fn what_is_done_to_one_person_costs_that_person_and_shows_nowhere() {
 
 #[test]
 fn shared_blocks_and_processes_of_their_own_give_the_same_and_are_certified() {
-    let world = World::start("100000");
-    world.cohort("x", &people(PEOPLE), "100000");
-    let module = world.upload("fold_misbehaves");
+    let world = World::start("1000");
+    world.cohort("x", &people(PEOPLE), "1000");
+    let module = world.upload("fold-misbehaves");
     let blocks = |isolation: &str| json!({ "shared": { "count": 12, "isolation": isolation } });
     let run = |isolation: &str, deed: f64| world.submit("x", &fold([deed, -1.0, 0.0, 0.0], blocks(isolation)), Some(&module));
     // 12 blocks, every one of which says 1 after clipping (an empty one says 0).
@@ -84,17 +87,19 @@ fn shared_blocks_and_processes_of_their_own_give_the_same_and_are_certified() {
         let said = certificate["not_covered"].to_string();
         assert!(said.contains(if isolation == "process" { "one block" } else { "times the units" }), "{said}");
         let counted = number(&release["artefact"]["answer"]["state"][3]);
-        assert!((counted - 12.0).abs() < 2.5, "{counted}");
+        let sigma = number(&certificate["noise_standard_deviation"]);
+        assert!((counted - 12.0).abs() < 7.0 * sigma && sigma < 1.0, "{counted}");
     }
     let release = world.release(&trap);
-    assert!(number(&release["artefact"]["answer"]["state"][3]).abs() < 1.5, "{release}");
+    let sigma = number(&release["artefact"]["certificate"]["noise_standard_deviation"]);
+    assert!(number(&release["artefact"]["answer"]["state"][3]).abs() < 7.0 * sigma, "{release}");
 }
 
 #[test]
 fn an_update_that_misbehaves_ends_the_job_and_gives_nothing_back() {
-    let world = World::start("100000");
-    world.cohort("x", &people(PEOPLE), "100000");
-    let module = world.upload("fold_misbehaves");
+    let world = World::start("1000");
+    world.cohort("x", &people(PEOPLE), "1000");
+    let module = world.upload("fold-misbehaves");
     let jobs: Vec<String> =
         [30.0, 31.0, 33.0].iter().map(|deed| world.submit("x", &fold([*deed, -1.0, 0.0, 0.0], json!("per_unit")), Some(&module))).collect();
     for job in jobs {

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adult;
 mod audit;
 mod built_in;
 mod crash;

@@ -7,9 +7,9 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
 use crate::support::scenario::signing_key;
-use crate::support::{Answer, Client, Server, module, until};
+use crate::support::{Answer, Client, Server, TempDir, module, until};
 
-const POLICY: &str = r#"
+pub const POLICY: &str = r#"
 time_quantum_seconds = 60
 jobs_per_day_max = 100000
 [doors]
@@ -42,6 +42,7 @@ pub struct World {
     pub bureau: Client,
     pub operator: Client,
     key: Ed25519KeyPair,
+    _dir: TempDir,
 }
 
 /// People as `(number, value 0 to 100)`.
@@ -52,17 +53,26 @@ pub fn people(n: u64) -> People {
     (0..n).map(|i| (i, i * 37 % 101)).collect()
 }
 
+/// A configuration that lets an operator have many jobs open: all of them end on the same quantum.
+pub fn many_jobs() -> (String, TempDir) {
+    let dir = TempDir::new();
+    let path = dir.path().join("fusebox.toml");
+    std::fs::write(&path, "jobs_open_per_org_max = 10000\n").unwrap();
+    (path.to_str().unwrap().to_owned(), dir)
+}
+
 impl World {
     /// A server with the door open and a budget of `epsilon` for people.
     pub fn start(epsilon: &str) -> Self {
-        let server = Server::start();
+        let (config, dir) = many_jobs();
+        let server = Server::start_with(&["--config", &config]);
         let authority = server.person("authority-chen", "data-authority", "authority");
         authority.put_toml("/v1/policies/floor", POLICY).good();
         let bureau = server.person("bureau-wang", "bureau", "provider");
         let operator = server.person("operator-zhao", "opco", "operator");
         let (key, public_key) = signing_key();
         server.admin.post("/v1/keys", &json!({ "public_key": public_key, "org": "opco" })).good();
-        let world = Self { server, authority, bureau, operator, key };
+        let world = Self { server, authority, bureau, operator, key, _dir: dir };
         world.set_budget(epsilon).good();
         world
     }

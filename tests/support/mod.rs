@@ -1,6 +1,7 @@
 //! A server as a process of its own, and people who call it. Used by every test that goes through the public surface.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod audit;
 pub mod independent;
 pub mod scenario;
 

@@ -40,8 +40,22 @@ impl<'a> Scenario<'a> {
         purpose: &'static str,
         members: &[Member<'_>],
     ) -> Self {
+        let agreement = example(&format!("{name}/agreement.toml"));
+        Self::set_up_as(server, name, operator, purpose, members, &example("credit/policy.toml"), &agreement)
+    }
+
+    /// The same under another policy and agreement.
+    pub fn set_up_as(
+        server: &'a Server,
+        name: &'static str,
+        operator: (&str, &'static str),
+        purpose: &'static str,
+        members: &[Member<'_>],
+        policy: &str,
+        agreement: &str,
+    ) -> Self {
         let authority = server.person("authority-chen", "data-authority", "authority");
-        authority.put_toml("/v1/policies/floor", &example("credit/policy.toml")).good();
+        authority.put_toml("/v1/policies/floor", policy).good();
         let operator_client = server.person(operator.0, operator.1, "operator");
         let mut providers = Vec::new();
         for member in members {
@@ -69,11 +83,11 @@ impl<'a> Scenario<'a> {
             purpose,
             key,
         };
-        scenario.papers();
+        scenario.papers(agreement);
         scenario
     }
 
-    fn papers(&self) {
+    fn papers(&self, agreement: &str) {
         let paper = |file: &str| example(&format!("{}/{file}.toml", self.name));
         self.operator.post_toml("/v1/plans", &paper("plan")).good();
         self.authority.post_toml("/v1/authorisations", &paper("authorisation")).good();
@@ -82,7 +96,7 @@ impl<'a> Scenario<'a> {
         for provider in &self.providers {
             provider.post(&format!("/v1/applications/{id}/decide"), &json!({ "approve": true, "reason": "", "basis": "" })).good();
         }
-        let agreement = self.operator.post_toml("/v1/agreements", &paper("agreement")).good();
+        let agreement = self.operator.post_toml("/v1/agreements", agreement).good();
         let id = agreement["id"].as_str().unwrap();
         for provider in &self.providers {
             provider.post(&format!("/v1/agreements/{id}/countersign"), &json!({})).good();

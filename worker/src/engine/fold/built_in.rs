@@ -21,21 +21,23 @@ const CHUNK: usize = 1 << 12;
 /// [`FoldError`].
 pub(super) fn check(view: &View, plan: &FoldPlan, map: &BuiltIn) -> Result<(), EngineFailure> {
     let _ = column(view, map)?;
-    let rows = i128::from(plan.rows_per_unit_max);
-    let (dimension, most) = match map {
-        BuiltIn::Count => (1, 1),
-        BuiltIn::Sum { min, max, .. } => (1, largest(*min, *max, 0)),
-        BuiltIn::Mean { min, max, centre, weight, .. } => (2, largest(*min, *max, *centre) + i128::from(*weight)),
-        BuiltIn::Labels { labels, .. } => (labels.len(), 1),
-        BuiltIn::Bins { cuts, .. } => (cuts.len() + 1, 1),
+    // The largest row; a unit's rows may all be alike, so its norm is that many times the row's.
+    let (dimension, row) = match map {
+        BuiltIn::Count => (1, [1, 0]),
+        BuiltIn::Sum { min, max, .. } => (1, [largest(*min, *max, 0), 0]),
+        BuiltIn::Mean { min, max, centre, weight, .. } => (2, [largest(*min, *max, *centre), i128::from(*weight)]),
+        BuiltIn::Labels { labels, .. } => (labels.len(), [1, 0]),
+        BuiltIn::Bins { cuts, .. } => (cuts.len() + 1, [1, 0]),
     };
+    let row = row.map(|steps| steps.saturating_mul(i128::from(plan.rows_per_unit_max)));
+    let kept = row.map(i64::try_from).into_iter().collect::<Result<Vec<_>, _>>().is_ok_and(|row| plan.clip.holds(row.into_iter()));
     let ordered = match map {
         BuiltIn::Sum { min, max, .. } => min <= max,
         BuiltIn::Mean { min, max, weight, .. } => min <= max && *weight > 0,
         BuiltIn::Bins { cuts, .. } => cuts.is_sorted_by(|a, b| a < b),
         BuiltIn::Count | BuiltIn::Labels { .. } => true,
     };
-    let fits = plan.blocks == Blocks::PerUnit && dimension == plan.clip.dimension as usize && most * rows <= i128::from(plan.clip.bound);
+    let fits = plan.blocks == Blocks::PerUnit && dimension == plan.clip.dimension as usize && kept;
     if ordered && fits { Ok(()) } else { Err(FoldError::Bound.into()) }
 }
 
