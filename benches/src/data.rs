@@ -118,7 +118,7 @@ pub fn people(people: u64) -> Result<View> {
     let granted = |name: &str, max: i64| column(name, number(0, max), Visibility::Granted);
     let up_to = |max: u64, salt: u64| integers(people, move |row| (mix(row ^ salt) % (max + 1)) as i64);
     let income = {
-        let codes: Vec<u32> = (0..people).map(|row| u32::from(mix(row) % 4 == 0)).collect();
+        let codes: Vec<u32> = (0..people).map(|row| u32::from(mix(row).is_multiple_of(4))).collect();
         sealed(Parts::Code(&codes, &[0, 5, 9], b"<=50K>50K"))?
     };
     let columns = vec![

@@ -150,7 +150,12 @@ pub fn noise() -> Result<Outcome> {
     let scale = calibration.scale().clone();
     let pairs = Pairs::take(
         9,
-        || time_ms(|| Ok(drop(Noise::draw(&calibration, DIMENSION)?))),
+        || {
+            time_ms(|| {
+                let _drawn = Noise::draw(&calibration, DIMENSION)?;
+                Ok(())
+            })
+        },
         || {
             time_ms(|| {
                 for _ in 0..DIMENSION {

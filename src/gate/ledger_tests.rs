@@ -12,7 +12,7 @@ use crate::policy::{Authz, Caller, Role, resource};
 use crate::store::Db;
 use crate::store::testing::TempDir;
 
-const TABLES: &[Migration] = &[crate::tlog::journal::MIGRATION, MIGRATION];
+const TABLES: &[crate::store::Migration] = &[crate::tlog::journal::MIGRATION, crate::gate::LEDGER];
 
 #[derive(Clone)]
 struct Book {

@@ -13,6 +13,7 @@ mod checks;
 mod decide;
 mod freeze;
 mod ledger;
+mod ledger_tables;
 mod private;
 mod record;
 mod review;
@@ -21,9 +22,10 @@ pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub use ledger::{
-    Budget, MIGRATION as LEDGER, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, claim,
-    has_reserved, namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
+    Budget, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, claim, has_reserved,
+    namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
 };
+pub use ledger_tables::MIGRATION as LEDGER;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};

@@ -70,6 +70,11 @@ impl ImportOf {
 }
 
 impl Jobs {
+    /// The format of an upload by its word.
+    pub fn upload_format(word: &str) -> Option<UploadFormat> {
+        serde_json::from_value(serde_json::Value::from(word)).ok()
+    }
+
     /// Imports an upload. Blocks. `progress` is told the rows read so far.
     ///
     /// # Errors

@@ -5,8 +5,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use protocol::message::UploadFormat;
-
 use super::prepare;
 use super::records::{Ending, JobRow, change, find};
 use super::state::{ATTEMPTS_MAX, Event, State};
@@ -219,21 +217,9 @@ impl Jobs {
         self.0.settling.close(self);
     }
 
-    /// Does `end` on the time quantum.
-    pub(super) fn settle_at(&self, at: Timestamp, end: impl FnOnce(&Self) + Send + 'static) {
-        self.0.settling.put(self, at, Box::new(end));
-    }
-
-    /// Tells how recording the end of a job went.
-    pub(super) fn told(id: &JobId, ended: Result<State, JobError>) {
-        match ended {
-            Ok(_) => {}
-            // Cancelled meanwhile: its row says so already.
-            Err(JobError::Refused(refused)) => {
-                tracing::info!(job = %id, rule = refused.rule().id, "the end of a job was not recorded")
-            }
-            Err(JobError::Store(error)) => tracing::error!(job = %id, error = error.log_text(), "a job could not be ended"),
-        }
+    /// Ends that wait for the time quantum.
+    pub(super) fn waiting(&self) -> &settle::Waiting {
+        &self.0.settling
     }
 
     /// Takes and runs one job, or waits for one; false once closed.
@@ -407,10 +393,5 @@ impl Jobs {
         let org = org.clone();
         let verified = self.0.store.db.read_blocking(move |c| modules::verify(c, &org, bytes, announced.as_ref(), &signature))?;
         verified.compile(&self.0.workers)
-    }
-
-    /// The format of an upload by its word.
-    pub fn upload_format(word: &str) -> Option<UploadFormat> {
-        serde_json::from_value(serde_json::Value::from(word)).ok()
     }
 }

@@ -5,8 +5,11 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::JobError;
 use super::service::Jobs;
+use super::state::State;
 use crate::clock::Timestamp;
+use crate::id::JobId;
 
 /// What is done at the time.
 type End = Box<dyn FnOnce(&Jobs) + Send>;
@@ -77,4 +80,23 @@ pub(super) fn start(waiting: &Arc<Waiting>, jobs: impl Fn() -> Option<Jobs> + Se
         }
     })?;
     Ok(())
+}
+
+impl Jobs {
+    /// Does `end` on the time quantum.
+    pub(super) fn settle_at(&self, at: Timestamp, end: impl FnOnce(&Self) + Send + 'static) {
+        self.waiting().put(self, at, Box::new(end));
+    }
+
+    /// Tells how recording the end of a job went.
+    pub(super) fn told(id: &JobId, ended: Result<State, JobError>) {
+        match ended {
+            Ok(_) => {}
+            // Cancelled meanwhile: its row says so already.
+            Err(JobError::Refused(refused)) => {
+                tracing::info!(job = %id, rule = refused.rule().id, "the end of a job was not recorded")
+            }
+            Err(JobError::Store(error)) => tracing::error!(job = %id, error = error.log_text(), "a job could not be ended"),
+        }
+    }
 }
