@@ -48,8 +48,16 @@ fn seen(world: &World, job: &str) -> Seen {
 }
 
 fn run(world: &World, fold: &Value, module: Option<&str>, n: usize) -> [Vec<Seen>; 2] {
-    // In turns, so that nothing that drifts tells one cohort from the other.
-    let submitted: Vec<[String; 2]> = (0..n).map(|_| ["all", "bar"].map(|cohort| world.submit(cohort, fold, module))).collect();
+    // Side by side, so that nothing that drifts tells one cohort from the other, and in an order that is told by neither.
+    let submitted = (0..n).map(|pair| {
+        let mut ids = [String::new(), String::new()];
+        let first = usize::from((pair as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1);
+        for cohort in [first, 1 - first] {
+            ids[cohort] = world.submit(["all", "bar"][cohort], fold, module);
+        }
+        ids
+    });
+    let submitted: Vec<[String; 2]> = submitted.collect();
     let mut out = [Vec::with_capacity(n), Vec::with_capacity(n)];
     for pair in &submitted {
         for (out, job) in out.iter_mut().zip(pair) {
