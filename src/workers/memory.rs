@@ -303,7 +303,7 @@ mod tests {
                 assert!(caps.of(WorkerRole::Ingest).max(caps.of(WorkerRole::Compile)) <= bytes);
             }
         }
-        assert!(Caps::least() <= 3 * GIB);
+        assert!(Caps::least() <= 4 * GIB);
         assert_eq!(Caps::within(256 * GIB, 1).of(WorkerRole::Engine), Limits::STANDARD.engine_memory_bytes_max);
     }
 }

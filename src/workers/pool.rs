@@ -293,7 +293,8 @@ mod tests {
         let workers = scripted(&dir, "exec sleep 1000", 0);
         let switch = KillSwitch::default();
         let [engine, guest] = workers.reserve([WorkerRole::Engine, WorkerRole::Guest], Patience::Job, &switch).unwrap();
-        let pair = [WorkerRole::Engine, WorkerRole::Guest];
+        // What a fold needs is all there is.
+        let all = [WorkerRole::Engine, WorkerRole::Guest, WorkerRole::Guest];
         let mut process = workers.take(WorkerRole::Engine, engine, &switch).unwrap();
         let started = Instant::now();
         let error = process.receive::<u8>().unwrap_err();
@@ -303,11 +304,11 @@ mod tests {
         // The engine's share is out until its process is reaped.
         let thrown = KillSwitch::default();
         thrown.throw();
-        assert!(matches!(workers.reserve(pair, Patience::Job, &thrown), Err(WorkerError::Cancelled)));
+        assert!(matches!(workers.reserve(all, Patience::Job, &thrown), Err(WorkerError::Cancelled)));
         let pid = process.pid();
         drop(process);
         assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "reaped");
-        assert!(workers.reserve(pair, Patience::Job, &thrown).is_ok());
+        assert!(workers.reserve(all, Patience::Job, &thrown).is_ok());
     }
 
     #[test]
