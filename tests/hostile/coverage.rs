@@ -17,6 +17,7 @@ const OF_OTHERS: [(&str, &str); 24] = [
     ("fold_unit_rows_max", "the server, of a job as it is asked for"),
     ("fold_fuel_max", "the server, of a job as it is asked for; a block that spends its fuel is among the worker's tests of folds"),
     ("fold_block_rows_max", "the engine"),
+    ("fold_frame_bytes_max", "both ends of the socket between engine and guest"),
     ("fold_restarts_max", "the server and the engine"),
     ("frames_max", "the channel: nobody sends as many without being too fast before"),
     ("frames_bytes_max", "the channel, of an engine and an import"),
