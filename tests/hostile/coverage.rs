@@ -10,7 +10,7 @@ use crate::cases::{self, Covers, Expect};
 use crate::run::{FAILURES, REFUSALS};
 
 /// Limits that no module and no guest worker can reach: who keeps them is said beside each.
-const OF_OTHERS: [(&str, &str); 24] = [
+const OF_OTHERS: [(&str, &str); 25] = [
     ("fold_rounds_max", "the server, of a job as it is asked for"),
     ("fold_blocks_max", "the server, of a job as it is asked for"),
     ("fold_process_blocks_max", "the server, of a job as it is asked for"),
