@@ -32,7 +32,8 @@ fn plan(blocks: Blocks, dimension: u32, bound: i64, map: FoldMap) -> FoldPlan {
 
 /// Count and clipped sum over a view that an engine holds.
 pub fn built_in() -> Result<Outcome> {
-    let workers = Workers::new(WorkerSettings::alone(place::worker()?, 2, 1));
+    // Two engines at once: they share the memory.
+    let workers = Workers::new(WorkerSettings { jobs_max: 2, ..WorkerSettings::alone(place::worker()?, 2, 2) });
     let view = people(ROWS)?;
     let (_, fd) = view.granted().find(|(c, _)| c.name == "value").context("no column")?;
     let mapped = Mapped::new(fd)?;
@@ -130,7 +131,7 @@ pub fn blocks() -> Result<Outcome> {
 /// A round of the example's logistic regression: one instance a person, against one instance that sees all.
 pub fn gradient() -> Result<Outcome> {
     const PEOPLE: u64 = 32_561;
-    let workers = Workers::new(WorkerSettings::alone(place::worker()?, 1, 2));
+    let workers = Workers::new(WorkerSettings { jobs_max: 2, ..WorkerSettings::alone(place::worker()?, 1, 2) });
     let switch = KillSwitch::default();
     let view = people(PEOPLE)?;
     let module = Module::load(&workers, "bench-gradient")?;

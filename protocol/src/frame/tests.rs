@@ -66,7 +66,8 @@ fn a_plain_channel_takes_frames_and_no_descriptor() {
             a.send(&i, &[]).unwrap();
         }
         a.send(&long, &[]).unwrap();
-        assert!(matches!(a.send(&"x".repeat(2 << 20), &[]), Err(FrameError::TooLarge(_))));
+        let larger = "x".repeat(Limits::STANDARD.fold_frame_bytes_max as usize + 1);
+        assert!(matches!(a.send(&larger, &[]), Err(FrameError::TooLarge(_))));
         let fd = crate::memfd::sealed("t", b"x").unwrap();
         assert!(matches!(a.send(&1, &[fd.as_fd()]), Err(FrameError::Descriptors)));
         a
