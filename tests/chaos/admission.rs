@@ -31,8 +31,13 @@ fn more_than_there_is_is_answered_with_when_to_come_back() {
     let (spins, table) = (world.approved("spins"), world.approved("credit-default-rate"));
     let operator = world.operator();
 
-    // One job takes all the memory; two more wait for it, and a fourth is one too many.
-    let jobs: Vec<String> = [&spins, &table, &table].iter().map(|module| world.submit(&world.job("main", module))).collect();
+    let upload = || world.power().upload("/v1/datasets/power_bills/versions?format=csv", power_csv().as_bytes());
+
+    // One job takes the memory, which shows by an upload that finds none; two more wait for it, and a fourth is one too many.
+    let spinning = world.submit(&world.job("main", &spins));
+    until("a job that holds the memory", || (upload().status == 429).then_some(()));
+    let waiting = [&table, &table].map(|module| world.submit(&world.job("main", module)));
+    let jobs: Vec<String> = std::iter::once(spinning).chain(waiting).collect();
     world.wait(&jobs[0], "running");
     let fourth = operator.post("/v1/jobs", &world.job("main", &table));
     told_to_come_back(&fourth, "request.busy");
@@ -41,7 +46,6 @@ fn more_than_there_is_is_answered_with_when_to_come_back() {
     world.wait(&jobs[2], "running");
 
     // Uploads wait a moment, and only a few of them.
-    let upload = || world.power().upload("/v1/datasets/power_bills/versions?format=csv", power_csv().as_bytes());
     let wasm = crate::support::module("credit-scorecard");
     let started = Instant::now();
     let answers: Vec<(Answer, Duration)> = std::thread::scope(|scope| {
