@@ -100,3 +100,23 @@ fn what_does_not_fit_is_refused_by_name_before_anything_is_spent() {
     world.run("x", &fold(count.clone(), "laplace", "0.2"), None);
     refused(fold(count, "laplace", "0.9"), "privacy.budget", "");
 }
+
+#[test]
+fn the_command_line_tells_what_an_answer_will_be_worth_then_spends_and_shows_it() {
+    let world = World::start("100");
+    world.cohort("x", &people(200), "60");
+    let token = world.server.dir.path().join("operator.token");
+    std::fs::write(&token, &world.operator.token).unwrap();
+    let run = |arguments: &[&str]| {
+        let common = ["--server", &world.server.url, "--token-file", token.to_str().unwrap(), "private"];
+        let papers = ["--plan", "plan-x", "--agreement", "agr-x", "--purpose", "research"];
+        crate::support::fusebox(&[&common[..], arguments, &papers].concat())
+    };
+    let (out, err, code) = run(&["preview", "--half-width", "1", "mean", "value", "--epsilon", "8"]);
+    assert!(code == 0 && out.contains("epsilon for the target") && out.contains("covered by every budget: true"), "{out}{err}");
+    let (out, err, code) = run(&["mean", "value", "--epsilon", "8"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(err.contains("root mean square error") && out.contains("\"mean\"") && out.contains("noise: 95% within"), "{out}{err}");
+    let (out, err, code) = run(&["count", "--epsilon", "90"]);
+    assert!(code != 0 && err.contains("privacy.budget"), "{out}{err}");
+}
