@@ -31,10 +31,10 @@
 //! # Flow of a private job
 //!
 //! ```text
-//! jobs ─▶ gate: the whole cost reserved, with a leaf, before the first look at data and the first draw of noise
+//! api ─▶ gate: the whole cost reserved with the submission, with a leaf: before any look at data and any draw of noise
 //! gate: noise of a round drawn ─▶ engine: units ─▶ blocks ─(a socket of their own)─▶ guest: one instance a block ─▶ contributions
 //!                                 engine: clipped, cut to the grid, checked in integers, summed exactly ─▶ RawSums
-//! gate: sums + noise ─▶ another guest, which never held data: next state ─▶ next round, or the release with its certificate
+//! gate: sums + noise ─▶ another guest, which never held data: next state ─▶ next round, or the certificate; the end on the time quantum
 //! ```
 //! What a reservation was made for is spent, whatever ends the job.
 //!

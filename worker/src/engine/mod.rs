@@ -9,6 +9,7 @@
 //! | `fuse` | the order of all that |
 //! | `view` | a view, mapped |
 //! | `key` | cells: the mixed-radix index of a table's keys |
+//! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
 //! | `table` | requests resolved, cells told |
 //! | `fold` | blocks of units, clipped and summed exactly: the private door |
@@ -24,6 +25,7 @@ mod load;
 mod output;
 mod parallel;
 mod reduce;
+mod runs;
 mod select;
 mod table;
 mod view;

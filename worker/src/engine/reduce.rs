@@ -11,6 +11,7 @@ use protocol::plan::Visibility;
 
 use super::key::{BLOCK, Cells, Scratch, is_set};
 use super::parallel::parallel;
+use super::runs::{boundary, shares};
 use super::view::View;
 
 /// A number column to be summed.
@@ -136,7 +137,7 @@ pub(super) fn reduce(view: &View, cells: &Cells<'_>, measures: &[Measure<'_>]) -
     // Small views are not worth a thread, and accumulators of many cells not their memory.
     let heavy = cells.len() * (measures.len() + 1) > 1 << 19;
     let threads = if view.rows < 1 << 16 || heavy { 1 } else { view.threads.clamp(1, 64) };
-    let shares = pass.shares(threads);
+    let shares = shares(pass.units, threads);
     let parts = parallel(threads, shares.len(), |i| pass.run(shares.get(i).cloned().unwrap_or(0..0)))?;
     let all = parts.into_iter().reduce(merge).ok_or(EngineFailure::Internal)?;
     if all.runs == view.units { Ok(all) } else { Err(EngineFailure::Column) }
@@ -163,21 +164,6 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Where the run that `row` lies in the middle of ends; `row` itself where a run begins there.
-    fn boundary(&self, row: usize) -> usize {
-        let Some(last) = row.checked_sub(1).and_then(|i| self.units.get(i)) else { return row.min(self.units.len()) };
-        row + self.units.get(row..).unwrap_or(&[]).iter().take_while(|unit| *unit == last).count()
-    }
-
-    /// `threads` ranges of whole runs; at least one, if empty.
-    fn shares(&self, threads: usize) -> Vec<Range<usize>> {
-        let rows = self.units.len();
-        let mut ends: Vec<usize> = (1..threads).map(|t| self.boundary(rows / threads * t)).chain([rows]).collect();
-        ends.dedup();
-        let starts: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
-        starts.into_iter().zip(ends).map(|(start, end)| start..end).collect()
-    }
-
     fn run(&self, rows: Range<usize>) -> Result<Reduced, EngineFailure> {
         let cells = self.cells.len();
         let sums = self.measures.iter().map(|_| vec![Sums::ZERO; cells]).collect();
@@ -186,7 +172,7 @@ impl Pass<'_> {
             (Scratch::default(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut start = rows.start;
         while start < rows.end {
-            let end = self.boundary((start + BLOCK).min(rows.end));
+            let end = boundary(self.units, (start + BLOCK).min(rows.end));
             self.cells.write(start..end, &mut scratch, &mut ids)?;
             let (units, foreign) = (self.units.get(start..end), self.foreign.get(start..end));
             let (Some(units), Some(foreign)) = (units, foreign) else { return Err(EngineFailure::Column) };

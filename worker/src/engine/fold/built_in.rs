@@ -8,6 +8,7 @@ use protocol::message::EngineFailure;
 use protocol::plan::{ViewType, Visibility};
 
 use super::super::parallel::parallel;
+use super::super::runs::{boundary, shares};
 use super::super::view::View;
 use super::blocks::Choice;
 use super::columns::One;
@@ -79,7 +80,7 @@ pub(super) fn sums(view: &View, plan: &FoldPlan, map: &BuiltIn) -> Result<Vec<i1
         dimension: plan.clip.dimension as usize,
     };
     let threads = if view.rows < 1 << 16 { 1 } else { view.threads.clamp(1, 64) };
-    let shares = pass.shares(threads);
+    let shares = shares(pass.ordinals, threads);
     let parts = parallel(threads, shares.len(), |i| Ok(pass.run(shares.get(i).cloned().unwrap_or(0..0))))?;
     let mut sums = vec![0i128; pass.dimension];
     let mut runs = 0;
@@ -100,27 +101,13 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Where the run that `row` lies in the middle of ends.
-    fn boundary(&self, row: usize) -> usize {
-        let Some(last) = row.checked_sub(1).and_then(|i| self.ordinals.get(i)) else { return row.min(self.ordinals.len()) };
-        row + self.ordinals.get(row..).unwrap_or(&[]).iter().take_while(|unit| *unit == last).count()
-    }
-
-    fn shares(&self, threads: usize) -> Vec<Range<usize>> {
-        let rows = self.ordinals.len();
-        let mut ends: Vec<usize> = (1..threads).map(|t| self.boundary(rows / threads * t)).chain([rows]).collect();
-        ends.dedup();
-        let starts: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
-        starts.into_iter().zip(ends).map(|(start, end)| start..end).collect()
-    }
-
     /// Sums over whole runs, and how many.
     fn run(&self, rows: Range<usize>) -> (Vec<i128>, u64) {
         let mut sums = vec![0i128; self.dimension];
         let mut runs = 0;
         let mut start = rows.start;
         while start < rows.end {
-            let end = self.boundary((start + CHUNK).min(rows.end));
+            let end = boundary(self.ordinals, (start + CHUNK).min(rows.end));
             let units = self.ordinals.get(start..end).unwrap_or(&[]);
             // Not cut short at the first equal pair: so it is one instruction for several rows.
             let pairs = units.iter().zip(units.get(1..).unwrap_or(&[]));
