@@ -28,8 +28,12 @@ pub struct ReleasePolicy {
     pub doors: Doors,
     /// Tables.
     pub table: TableRules,
-    /// Linear models.
+    /// Several releases together.
+    pub audit: AuditRules,
+    /// Models.
     pub model: ModelRules,
+    /// Answers about one subject.
+    pub verification: VerificationRules,
     /// Folds.
     pub private: PrivateRules,
 }
@@ -66,6 +70,12 @@ pub struct TableRules {
     pub zero_cells: ZeroCells,
     /// Counts of rows and units are rounded to a multiple of this: 1 (exact), 5, 10, 50, 100, 500 or 1000.
     pub rounding_base: u32,
+    /// How they are rounded.
+    pub rounding: Rounding,
+    /// Group disclosure: a cell is hidden where it holds more than this share of the units of a margin it is part of; 1000: never.
+    pub group_permille_max: u16,
+    /// Whether operators see the parameters of dominance and p%; checkers always do.
+    pub parameters_shown: bool,
     /// Cells of one table, hidden ones included.
     pub cells_max: u64,
 }
@@ -80,7 +90,41 @@ pub enum ZeroCells {
     Suppress,
 }
 
-/// Rules for linear models.
+/// How counts are rounded to the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// To the nearest multiple.
+    Nearest,
+    /// Up or down at random, by a keyed draw over contributors and statistic: a repeat gets the same.
+    Random,
+}
+
+/// Rules for what follows from several releases together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRules {
+    /// Holds and refusals that depend on data, of one operator in one namespace within the window; after that every table is held.
+    pub holds_max: u32,
+    /// The window, in days.
+    pub holds_window_days: u16,
+    /// Least number of privacy units in an operator's own member, and in the difference of two of its versions.
+    pub own_units_min: u32,
+}
+
+/// Rules for answers about one subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerificationRules {
+    /// Bits of all answers about a subject under one agreement.
+    pub bits_per_subject_max: u16,
+    /// Answers that an operator may ask for in a day.
+    pub answers_per_day_max: u32,
+    /// Every answer takes this long, whatever it is: 100 to 60,000 ms.
+    pub answer_ms: u32,
+}
+
+/// Rules for models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRules {
@@ -90,6 +134,12 @@ pub struct ModelRules {
     pub coefficients_max: u32,
     /// Significant decimal digits of each (1 to 9).
     pub significant_digits: u8,
+    /// Bits of all parameters together, as rounded.
+    pub bits_max: u32,
+    /// Least number of privacy units for each parameter.
+    pub units_per_parameter_min: u32,
+    /// Units that the neighbour-replay probe leaves out, one at a time.
+    pub probe_units: u16,
 }
 
 /// Rules for folds.
@@ -132,7 +182,12 @@ impl ReleasePolicy {
             ),
             (t.p_permille <= 1000, "table.p_permille is at most 1000"),
             (ROUNDING_BASES.contains(&t.rounding_base), "table.rounding_base is one of 1, 5, 10, 50, 100, 500, 1000"),
+            (t.group_permille_max <= 1000, "table.group_permille_max is at most 1000"),
             (t.cells_max >= 1, "table.cells_max is at least 1"),
+            (self.audit.holds_window_days >= 1, "audit.holds_window_days is at least 1"),
+            (self.audit.own_units_min >= 3, "audit.own_units_min is at least 3"),
+            (m.units_per_parameter_min >= 1, "model.units_per_parameter_min is at least 1"),
+            ((100..=60_000).contains(&self.verification.answer_ms), "verification.answer_ms is 100 to 60000"),
             (m.units_min >= 3, "model.units_min is at least 3"),
             ((1..=9).contains(&m.significant_digits), "model.significant_digits is 1 to 9"),
             (DELTA_EXPONENTS.contains(&self.private.delta_exponent), "private.delta_exponent is 3 to 15"),
@@ -166,12 +221,28 @@ impl ReleasePolicy {
                 p_permille: a.p_permille.max(b.p_permille),
                 zero_cells: a.zero_cells.max(b.zero_cells),
                 rounding_base: a.rounding_base.max(b.rounding_base),
+                rounding: a.rounding.max(b.rounding),
+                group_permille_max: a.group_permille_max.min(b.group_permille_max),
+                parameters_shown: a.parameters_shown && b.parameters_shown,
                 cells_max: a.cells_max.min(b.cells_max),
+            },
+            audit: AuditRules {
+                holds_max: self.audit.holds_max.min(other.audit.holds_max),
+                holds_window_days: self.audit.holds_window_days.max(other.audit.holds_window_days),
+                own_units_min: self.audit.own_units_min.max(other.audit.own_units_min),
             },
             model: ModelRules {
                 units_min: self.model.units_min.max(other.model.units_min),
                 coefficients_max: self.model.coefficients_max.min(other.model.coefficients_max),
                 significant_digits: self.model.significant_digits.min(other.model.significant_digits),
+                bits_max: self.model.bits_max.min(other.model.bits_max),
+                units_per_parameter_min: self.model.units_per_parameter_min.max(other.model.units_per_parameter_min),
+                probe_units: self.model.probe_units.max(other.model.probe_units),
+            },
+            verification: VerificationRules {
+                bits_per_subject_max: self.verification.bits_per_subject_max.min(other.verification.bits_per_subject_max),
+                answers_per_day_max: self.verification.answers_per_day_max.min(other.verification.answers_per_day_max),
+                answer_ms: self.verification.answer_ms.max(other.verification.answer_ms),
             },
             private: PrivateRules {
                 delta_exponent: self.private.delta_exponent.max(other.private.delta_exponent),
@@ -242,6 +313,8 @@ mod tests {
             automatic in any::<bool>(), k in 3..20u32, one in 0..=1000u16, two in 0..=1000u16, p in 0..=1000u16,
             show in any::<bool>(), base in prop::sample::select(&ROUNDING_BASES[..]), cells in 1..9u64,
             units in 3..900u64, coefficients in 0..40u32, digits in 1..=9u8, delta in 3..=15u8, epsilon in 0..9u128,
+            (random, group, parameters) in (any::<bool>(), 0..=1000u16, any::<bool>()), (holds, days, own) in (0..9u32, 1..9u16, 3..9u32),
+            (bits, per, probe) in (0..9u32, 1..9u32, 0..9u16), (subject, daily, ms) in (0..9u16, 0..9u32, 100..109u32),
         ) -> ReleasePolicy {
             ReleasePolicy {
                 time_quantum_seconds: quantum,
@@ -250,8 +323,14 @@ mod tests {
                 table: TableRules {
                     automatic, min_frequency: k, largest_permille_max: one, largest_two_permille_max: two, p_permille: p,
                     zero_cells: if show { ZeroCells::Show } else { ZeroCells::Suppress }, rounding_base: base, cells_max: cells,
+                    rounding: if random { Rounding::Random } else { Rounding::Nearest }, group_permille_max: group, parameters_shown: parameters,
                 },
-                model: ModelRules { units_min: units, coefficients_max: coefficients, significant_digits: digits },
+                audit: AuditRules { holds_max: holds, holds_window_days: days, own_units_min: own },
+                model: ModelRules {
+                    units_min: units, coefficients_max: coefficients, significant_digits: digits, bits_max: bits,
+                    units_per_parameter_min: per, probe_units: probe,
+                },
+                verification: VerificationRules { bits_per_subject_max: subject, answers_per_day_max: daily, answer_ms: ms },
                 private: PrivateRules { delta_exponent: delta, epsilon_per_job_max: Epsilon::from_units(epsilon).unwrap() },
             }
         }
@@ -273,7 +352,19 @@ mod tests {
             && s.table.p_permille >= a.table.p_permille
             && (s.table.zero_cells == ZeroCells::Suppress || a.table.zero_cells == ZeroCells::Show)
             && s.table.rounding_base.is_multiple_of(a.table.rounding_base)
+            && (s.table.rounding == Rounding::Random || a.table.rounding == Rounding::Nearest)
+            && s.table.group_permille_max <= a.table.group_permille_max
+            && opened(s.table.parameters_shown, a.table.parameters_shown)
             && s.table.cells_max <= a.table.cells_max
+            && s.audit.holds_max <= a.audit.holds_max
+            && s.audit.holds_window_days >= a.audit.holds_window_days
+            && s.audit.own_units_min >= a.audit.own_units_min
+            && s.model.bits_max <= a.model.bits_max
+            && s.model.units_per_parameter_min >= a.model.units_per_parameter_min
+            && s.model.probe_units >= a.model.probe_units
+            && s.verification.bits_per_subject_max <= a.verification.bits_per_subject_max
+            && s.verification.answers_per_day_max <= a.verification.answers_per_day_max
+            && s.verification.answer_ms >= a.verification.answer_ms
             && s.model.units_min >= a.model.units_min
             && s.model.coefficients_max <= a.model.coefficients_max
             && s.model.significant_digits <= a.model.significant_digits
@@ -304,7 +395,7 @@ mod tests {
         let standard = ReleasePolicy::parse(STANDARD).unwrap();
         assert_eq!((standard.table.min_frequency, standard.model.coefficients_max), (10, 32));
         let lines: Vec<_> = STANDARD.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')).collect();
-        assert_eq!(lines.len(), 19);
+        assert_eq!(lines.len(), 31);
         for line in lines {
             assert!(ReleasePolicy::parse(&STANDARD.replace(line, "")).is_err(), "{line}");
         }

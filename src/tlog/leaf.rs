@@ -91,6 +91,13 @@ kinds! {
     Feedback = 23, "feedback", "反馈";
     Account = 24, "account", "账户";
     Budget = 25, "privacy budget", "隐私预算";
+    ReleaseRequest = 26, "release request", "出域申请";
+    Vote = 27, "reviewer's vote", "审核投票";
+    Appeal = 28, "appeal", "申诉";
+    Alert = 29, "alert acknowledged", "告警确认";
+    Answer = 30, "verification answer", "核验答复";
+    Issuer = 31, "token issuer", "同意凭证签发方";
+    Audit = 32, "audit hold", "差分审计暂扣";
 }
 
 /// One entry of the log.

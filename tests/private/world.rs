@@ -25,11 +25,25 @@ largest_two_permille_max = 900
 p_permille = 100
 zero_cells = "suppress"
 rounding_base = 1
+rounding = "nearest"
+group_permille_max = 1000
+parameters_shown = false
 cells_max = 1000
+[audit]
+holds_max = 20
+holds_window_days = 90
+own_units_min = 10
 [model]
 units_min = 50
 coefficients_max = 32
 significant_digits = 3
+bits_max = 1024
+units_per_parameter_min = 1
+probe_units = 30
+[verification]
+bits_per_subject_max = 4
+answers_per_day_max = 1000
+answer_ms = 1000
 [private]
 delta_exponent = 6
 epsilon_per_job_max = "1000"
