@@ -13,7 +13,7 @@ use crate::{data, place};
 use anyhow::{Context, Result, ensure};
 use fusebox::workers::{KillSwitch, Patience, View, WorkerSettings, Workers};
 use protocol::message::WorkerRole;
-use protocol::table::{Cell, MeasureOp, MeasureRequest, TableOutput, TableRequest};
+use protocol::table::{Cell, Margins, MeasureOp, MeasureRequest, TableOutput, TableRequest};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -94,6 +94,7 @@ fn request() -> TableRequest {
             measure("units", MeasureOp::Units, None),
             measure("total", MeasureOp::Sum, Some("value")),
         ],
+        margins: Margins::None,
     }
 }
 

@@ -456,6 +456,7 @@ fn request(keys: &[&str], measures: &[(MeasureOp, Option<&str>)]) -> TableReques
         measures: measures
             .map(|(i, (op, column))| MeasureRequest { name: format!("m{i}"), op: *op, column: column.map(str::to_owned) })
             .collect(),
+        margins: Margins::None,
     }
 }
 
@@ -511,6 +512,8 @@ fn naive_table(names: &[String], rows: &[Row], declared: &BTreeMap<&str, Vec<Str
         })
     };
     let cell = |rows: &[&Row]| Cell {
+        totals: 0,
+        contributors: 0,
         keys: Vec::new(),
         rows: rows.len() as u64,
         units: distinct(rows),
@@ -522,7 +525,7 @@ fn naive_table(names: &[String], rows: &[Row], declared: &BTreeMap<&str, Vec<Str
 
 fn compare(output: &TableOutput, mut expected: Vec<(Vec<Opt>, Cell)>, context: &str) {
     assert_eq!(output.header.cells as usize, output.cells.len());
-    assert!(output.cells.is_sorted_by(|a, b| a.keys < b.keys), "{context}");
+    assert!(output.cells.is_sorted_by(|a, b| (a.totals, &a.keys) < (b.totals, &b.keys)), "{context}");
     let named = |domain: &KeyDomain, v: i64| match domain {
         KeyDomain::Declared(l) | KeyDomain::Found(l) => Val::Text(l[v as usize].clone()),
         _ => Val::Int(v),
@@ -530,7 +533,8 @@ fn compare(output: &TableOutput, mut expected: Vec<(Vec<Opt>, Cell)>, context: &
     let mut got: Vec<(Vec<Opt>, Cell)> = Vec::new();
     for cell in &output.cells {
         let key = cell.keys.iter().zip(&output.header.domains).map(|(k, d)| k.map(|v| named(d, v))).collect();
-        got.push((key, Cell { keys: Vec::new(), ..cell.clone() }));
+        // The digest is compared apart: `contributors_tell_sets_of_rows_apart`.
+        got.push((key, Cell { totals: 0, keys: Vec::new(), contributors: 0, ..cell.clone() }));
     }
     got.sort_by(|a, b| a.0.cmp(&b.0));
     expected.sort_by(|a, b| a.0.cmp(&b.0));
@@ -575,8 +579,63 @@ fn tables_equal_a_naive_computation() {
             let request = request(keys, &all_measures(&mut r));
             let output = table::compute(&view, &[], &request).unwrap();
             compare(&output, naive_table(&names, &rows, &declared, &request), &format!("seed {seed} keys {keys:?}"));
+            margins_equal_a_table_over_the_kept_keys(&view, &request, &output, &format!("seed {seed} keys {keys:?}"));
         }
     }
+}
+
+/// Each margin of a cube holds the cells, with evidence and digest, of the table over the keys that are not totalled; its own cells
+/// are those of the table without margins; a rollup is a part of the cube.
+fn margins_equal_a_table_over_the_kept_keys(view: &View, request: &TableRequest, plain: &TableOutput, context: &str) {
+    let with = |margins| table::compute(view, &[], &TableRequest { margins, ..request.clone() }).unwrap();
+    let named = |output: &TableOutput, cell: &Cell| {
+        let value = |(k, domain): (Option<i64>, &KeyDomain)| match (k, domain) {
+            (Some(v), KeyDomain::Declared(l) | KeyDomain::Found(l)) => Some(l[v as usize].clone()),
+            (v, _) => v.map(|v| v.to_string()),
+        };
+        cell.keys.iter().copied().zip(&output.header.domains).map(value).collect::<Vec<_>>()
+    };
+    let (cube, rollup) = (with(Margins::Cube), with(Margins::Rollup));
+    assert!(cube.cells.is_sorted_by(|a, b| (a.totals, &a.keys) < (b.totals, &b.keys)), "{context}");
+    for totals in Margins::Cube.totals(request.keys.len()) {
+        let kept: Vec<usize> = (0..request.keys.len()).filter(|k| totals >> k & 1 == 0).collect();
+        let keys = kept.iter().map(|k| request.keys[*k].clone()).collect();
+        let over = table::compute(view, &[], &TableRequest { keys, ..request.clone() }).unwrap();
+        let expected: Vec<_> = over.cells.iter().map(|c| (named(&over, c), c.contributors, c.clone())).collect();
+        for (output, whole) in [(&cube, true), (&rollup, Margins::Rollup.totals(request.keys.len()).contains(&totals))] {
+            let found: Vec<_> = output.cells.iter().filter(|c| c.totals == totals).collect();
+            assert_eq!(found.len(), if whole { expected.len() } else { 0 }, "{context} totals {totals:b}");
+            for (cell, (labels, contributors, other)) in found.iter().zip(&expected) {
+                let all = named(output, cell);
+                assert_eq!(&kept.iter().map(|k| all[*k].clone()).collect::<Vec<_>>(), labels, "{context} totals {totals:b}");
+                assert_eq!((cell.contributors, &cell.measures, cell.units), (*contributors, &other.measures, other.units), "{context}");
+            }
+        }
+    }
+    assert_eq!(cube.cells.iter().filter(|c| c.totals == 0).count(), plain.cells.len(), "{context}");
+}
+
+#[test]
+fn contributors_tell_sets_of_rows_apart() {
+    let (mut sets, mut cells) = (BTreeSet::new(), 0);
+    for seed in 100..140 {
+        let fused = case(seed).fuse(1).unwrap();
+        let rows = decoded(&fused);
+        let names: Vec<String> = fused.columns.iter().map(|c| c.name.clone()).collect();
+        let view = view_of(fused, 2);
+        let of = |key: &str| {
+            let request = request(&[key], &[(MeasureOp::Count, None)]);
+            table::compute(&view, &[], &request).unwrap().cells.into_iter().filter(|c| c.rows > 0).collect::<Vec<_>>()
+        };
+        let all = of("grade").iter().fold(0u128, |sum, c| sum.wrapping_add(c.contributors));
+        // Any partition of the rows sums to the same, and different sets differ.
+        assert_eq!(all, of("opened").iter().fold(0u128, |sum, c| sum.wrapping_add(c.contributors)), "seed {seed}: {}", names.len() + rows.len());
+        for cell in of("grade") {
+            sets.insert((seed, cell.contributors));
+            cells += 1;
+        }
+    }
+    assert!(cells > 60 && sets.len() == cells, "{cells} cells, {} digests", sets.len());
 }
 
 /// Units with many rows each, or one; sparse keys; rows enough for threads and blocks.

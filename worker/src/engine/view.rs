@@ -58,6 +58,11 @@ impl View {
         Some((&column.ty, Column::parse(memory).ok()?))
     }
 
+    /// What tells rows apart, for sets of contributors: the unit's ordinal.
+    pub(super) fn identity(&self) -> Result<&[i64], EngineFailure> {
+        self.hidden(Visibility::UnitOrdinal)
+    }
+
     /// Values of the hidden column.
     pub(super) fn hidden(&self, visibility: Visibility) -> Result<&[i64], EngineFailure> {
         let (_, memory) = self.columns.iter().find(|(c, _)| c.visibility == visibility).ok_or(EngineFailure::Column)?;
