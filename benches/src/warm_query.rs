@@ -77,7 +77,7 @@ fn engine() -> Result<(f64, Answer)> {
         all.push(time_ms(|| {
             let [share] = workers.reserve([WorkerRole::Engine], Patience::Job, &KillSwitch::default())?;
             let mut engine = workers.attach(&view, share, &KillSwitch::default())?;
-            answered = engine.reduce(vec![request()], Vec::new())?.first().map(answer);
+            answered = engine.reduce(vec![request()], Vec::new())?.0.first().map(answer);
             Ok(())
         })?);
     }

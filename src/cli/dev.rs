@@ -171,7 +171,7 @@ impl Stage {
             let mut engine = share(&self.workers, WorkerRole::Engine)
                 .and_then(|share| self.workers.attach(view, share, &KillSwitch::default()))
                 .map_err(|e| worker_failed(&e))?;
-            engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?
+            engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?.0
         };
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&self.resolved.fuse), view.report().units);
         let failed = |e: &dyn std::fmt::Display| CliError::failed(e, "this is a fault of the product; report it");

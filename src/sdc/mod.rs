@@ -15,6 +15,7 @@
 //! in the plainest of these ways. Neither are bounds on a hidden cell, prior knowledge, and what a released minimum or maximum tells
 //! when it lies inside its coding.
 
+pub mod audit;
 mod exact;
 mod model;
 mod primary;

@@ -10,7 +10,7 @@ use protocol::message::EngineFailure;
 use protocol::plan::ViewType;
 use protocol::table::{Cell, KeyDomain, MeasureColumn, MeasureEvidence, MeasureOp, TableError, TableHeader, TableOutput, TableRequest};
 
-use super::key::{Cells, Key, cells_within};
+use super::key::{BLOCK, Cells, Key, Scratch, cells_within};
 use super::map_sealed;
 use super::reduce::{Count, Measure, Reduced, Sums, order_statistics, reduce};
 use super::view::View;
@@ -154,6 +154,33 @@ impl<'a> Measures<'a> {
         }
         Ok(all)
     }
+}
+
+/// Of each row of the view the index of its cell among the table's own, in the order in which [`compute`] tells them.
+///
+/// # Errors
+/// [`EngineFailure`].
+pub(super) fn cell_of_rows(view: &View, derived: &[Derived], request: &TableRequest) -> Result<Vec<u32>, EngineFailure> {
+    let keys = request.keys.iter().map(|name| Resolved::new(view, derived, name)?.key(name));
+    let (keys, domains): (Vec<Key<'_>>, Vec<KeyDomain>) = keys.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let cells = Cells::new(keys, view.rows)?;
+    let declared = domains.iter().all(|d| matches!(d, KeyDomain::Declared(_)));
+    let (mut scratch, mut block) = (Scratch::default(), Vec::new());
+    let mut numbers: Vec<u32> = Vec::with_capacity(view.rows);
+    for start in (0..view.rows).step_by(BLOCK) {
+        cells.write(start..view.rows.min(start + BLOCK), &mut scratch, &mut block)?;
+        numbers.extend(&block);
+    }
+    let mut present: Vec<u32> = numbers.clone();
+    present.sort_unstable();
+    present.dedup();
+    let mut places = if declared { cells.whole_domain()? } else { Vec::new() };
+    places.extend(present.iter().map(|number| cells.place(*number as usize)));
+    places.sort_unstable();
+    places.dedup();
+    let index = |number: &u32| places.binary_search(&cells.place(*number as usize)).ok().and_then(|i| u32::try_from(i).ok());
+    let indexes: polars::prelude::PlHashMap<u32, u32> = present.iter().filter_map(|n| Some((*n, index(n)?))).collect();
+    numbers.iter().map(|n| indexes.get(n).copied().ok_or(EngineFailure::Internal)).collect()
 }
 
 /// One table with its evidence.

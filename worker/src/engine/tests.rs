@@ -158,6 +158,10 @@ impl Case {
     pub(super) fn fuse(&self, threads: u16) -> Result<Fused, EngineFailure> {
         let mut plan = self.plan.clone();
         plan.threads = threads;
+        plan.identity.member = plan.carriers().first().copied().unwrap_or(plan.unit.member);
+        let columns = &plan.members[usize::from(plan.identity.member)].columns;
+        plan.identity.columns =
+            if plan.carriers().is_empty() { Vec::new() } else { (0..columns.len() as u16).map(IdentityColumn::Loaded).collect() };
         let (sources, fds) = self.sources();
         fuse(&plan, sources, fds, self.keys(), 10_000)
     }
@@ -282,6 +286,7 @@ pub(super) fn case(seed: u64) -> Case {
         unit: if r.chance(4) { at(1, 0) } else { at(0, 0) },
         purpose: "credit".to_owned(),
         today: 100,
+        identity: RowIdentity { member: 0, dataset: "d".to_owned(), columns: Vec::new() },
         threads: 1,
     };
     Case { members: vec![firms, loans, grades], plan, pseudonym: [seed as u8; 32] }
@@ -358,7 +363,11 @@ impl Naive {
             let get = |from: ColumnRef| row[usize::from(from.member)].and_then(|i| cell(from.member.into(), from.column, i));
             let Some(unit) = get(plan.unit) else { continue };
             let values = plan.outputs.iter().map(|o| get(o.from).and_then(|v| transform(case, &o.transform, v))).collect();
-            let foreign = row.iter().zip(&plan.members).any(|(r, m)| r.is_some() && !m.operator_owned);
+            let foreign = {
+                let carriers = plan.carriers();
+                let counts = |m: usize| if carriers.is_empty() { !plan.members[m].operator_owned } else { carriers.contains(&(m as u16)) };
+                row.iter().enumerate().any(|(m, r)| r.is_some() && counts(m))
+            };
             out.push((values, unit, foreign));
         }
         let count = |filtered| (0..3).map(|m| rows(m, filtered).len() as u64).collect();
@@ -668,6 +677,7 @@ fn big_case(units: u64, rows: usize) -> Case {
         unit: at(0, 0),
         purpose: String::new(),
         today: 0,
+        identity: RowIdentity { member: 0, dataset: "d".to_owned(), columns: vec![IdentityColumn::Loaded(0)] },
         threads: 2,
     };
     Case { members: vec![base], plan, pseudonym: [1; 32] }
@@ -763,6 +773,7 @@ fn rows_that_multiply_are_bounded_before_they_are_made() {
         unit: at(0, 0),
         purpose: String::new(),
         today: 0,
+        identity: RowIdentity { member: 0, dataset: "d".to_owned(), columns: vec![IdentityColumn::Loaded(0)] },
         threads: 1,
     };
     let failure = Case { members: vec![a, b], plan, pseudonym: [1; 32] }.fuse(1).map(|_| ()).unwrap_err();
@@ -848,14 +859,14 @@ fn a_whole_conversation() {
     server.send(&fuse, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>()).unwrap();
     let (reply, view_fds) = server.receive::<EngineReply>().unwrap();
     let EngineReply::Fused { columns, report } = reply else { panic!("{reply:?}") };
-    assert_eq!((columns.len(), view_fds.len(), report.rows, report.units), (6, 6, 300, 5));
+    assert_eq!((columns.len(), view_fds.len(), report.rows, report.units), (7, 7, 300, 5));
     let tables = vec![TableRequest { name: "a".into(), ..request(&["flag"], &[(MeasureOp::Sum, Some("v"))]) }];
     let derived =
         vec![DerivedColumn { name: "flag".into(), ty: DerivedType::Category { labels: vec!["no".into(), "yes".into(), "never".into()] } }];
     let mut flag = Vec::new();
     write_column(Parts::Code(&(0..300).map(|i| i % 2).collect::<Vec<u32>>(), &[0], b""), None, &mut flag).unwrap();
     let flag = sealed("d", &flag).unwrap();
-    let reduce = EngineRequest::Reduce { tables, derived };
+    let reduce = EngineRequest::Reduce { tables, derived, contributors: true };
     let tables_of = |server: &mut Channel| {
         server.send(&reduce, &[flag.as_fd()]).unwrap();
         let mut out = Vec::new();
@@ -863,6 +874,7 @@ fn a_whole_conversation() {
             match server.receive::<EngineReply>().unwrap().0 {
                 EngineReply::Table(header) => out.push(TableOutput { header, cells: Vec::new() }),
                 EngineReply::Cells(cells) => out.last_mut().unwrap().cells.extend(cells),
+                EngineReply::Contributors => {}
                 EngineReply::Done => return out,
                 other => panic!("{other:?}"),
             }
@@ -885,7 +897,7 @@ fn a_whole_conversation() {
     server.send(&view, &view_fds.iter().map(AsFd::as_fd).collect::<Vec<_>>()).unwrap();
     assert_eq!(tables_of(&mut server), first);
     let bad = request(&["nothing"], &[(MeasureOp::Count, None)]);
-    server.send(&EngineRequest::Reduce { tables: vec![bad], derived: Vec::new() }, &[]).unwrap();
+    server.send(&EngineRequest::Reduce { tables: vec![bad], derived: Vec::new(), contributors: false }, &[]).unwrap();
     let (reply, _) = server.receive::<EngineReply>().unwrap();
     assert_eq!(reply, EngineReply::Failed(EngineFailure::Table(TableError::NotGranted("nothing".into()))));
     worker.join().unwrap().unwrap();
