@@ -77,7 +77,12 @@ fn messages() -> Vec<Vec<u8>> {
     let limit = || LimitExceeded { name: "rows_max".into(), limit: 1, current: 2, requested: 3 };
     let measure = |op, column: Option<&str>| MeasureRequest { name: "n".into(), op, column: column.map(Into::into) };
     let quantile = measure(MeasureOp::Quantile { permille: 500 }, Some("x"));
-    let table = TableRequest { name: "t".into(), keys: vec!["k".into()], measures: vec![measure(MeasureOp::Count, None), quantile], margins: Margins::Cube };
+    let table = TableRequest {
+        name: "t".into(),
+        keys: vec!["k".into()],
+        measures: vec![measure(MeasureOp::Count, None), quantile],
+        margins: Margins::Cube,
+    };
     let model =
         LinearModel { name: "m".into(), link: Link::Logit, features: vec!["x".into()], coefficients: vec![0.5, -1.0], intercept: f64::NAN };
     let derived = vec![

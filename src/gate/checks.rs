@@ -56,7 +56,12 @@ pub(super) fn table(rules: &TableRules, shown: &DecidedTable, evidence: &TableEv
             "applied to every sum, mean and variance".to_owned(),
         )),
         check("table.group", &["Q41", "C26"], format!("{}‰ of a margin", rules.group_permille_max), "applied".to_owned()),
-        check("table.rounding", &["Q41", "C26"], format!("base {}, {:?}", rules.rounding_base, rules.rounding).to_lowercase(), "applied".to_owned()),
+        check(
+            "table.rounding",
+            &["Q41", "C26"],
+            format!("base {}, {:?}", rules.rounding_base, rules.rounding).to_lowercase(),
+            "applied".to_owned(),
+        ),
         attacker(evidence, held),
         check(
             "table.zero_cells",
