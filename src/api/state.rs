@@ -40,6 +40,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::catalog::store::MIGRATION,
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
+        crate::gate::VERIFICATION,
         crate::jobs::MIGRATION,
         crate::jobs::TURNS,
         crate::jobs::SETTLES,
