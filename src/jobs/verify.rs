@@ -9,6 +9,7 @@
 //! the public log longer. What ends the guest is answered as `no`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::limits::Limits;
@@ -114,8 +115,8 @@ impl Jobs {
         received: Instant,
     ) -> Result<Due, JobError> {
         let (who, now) = (permit.caller().principal().clone(), self.now());
-        let key = self.store().keyring.derive(KeyUse::VerificationSubject);
-        let (asked, by, subject_key) = (request.clone(), who.clone(), key.clone());
+        let key = Arc::new(self.store().keyring.derive(KeyUse::VerificationSubject));
+        let (asked, by, subject_key) = (request.clone(), who.clone(), Arc::clone(&key));
         let judged = self.store().db.read_blocking(move |c| -> Result<Judged, JobError> {
             let judged = judge(c, &by, &asked, now)?;
             gate::judge_question(c, &judged.question, &asked.token, &subject_key, now).map_err(decided)?;
