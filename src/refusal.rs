@@ -183,6 +183,17 @@ rules! {
     PRIVACY_NO_BUDGET = "privacy.no_budget" ["X30", "X55", "Q41"] "no privacy budget is set" | "未设置隐私预算" => "ask the data authority to set one for this kind of identifier, and agree on one in the agreement" | "请联系数据主管部门为此类标识设置隐私预算，并在协议中约定";
     PRIVACY_BUDGET = "privacy.budget" ["X30", "X55", "Q41"] "the privacy budget does not cover the fold" | "隐私预算余量不足" => "ask for a smaller privacy loss than what remains; a budget is never refilled by itself" | "请在余量内申请更小的隐私损失；预算不会自动恢复";
     PRIVACY_JOB_MAX = "privacy.job_max" ["X30", "Q41"] "one fold may not spend so much" | "单次计算的隐私损失超过上限" => "ask for a smaller privacy loss" | "请申请更小的隐私损失";
+    ISSUER_OPERATOR = "issuer.operator" ["H13", "X34", "S8"] "an operator cannot sign its subjects' consent" | "运营主体不得作为同意凭证签发方" => "have an organisation sign that operates nothing, registered by a provider or the authority" | "请由非运营主体的机构签发，并由数源部门或主管部门登记";
+    TOKEN_ISSUER = "token.issuer" ["H13", "X34"] "the consent token's issuer is not registered" | "同意凭证的签发方未登记" => "use a token of a registered issuer" | "请使用已登记签发方的凭证";
+    TOKEN_ISSUER_REVOKED = "token.issuer_revoked" ["H13", "X34"] "the consent token's issuer is revoked or out of its time" | "同意凭证的签发方已撤销或不在有效期内" => "ask the subject for a token of an issuer in force" | "请由有效的签发方重新签发凭证";
+    TOKEN_SIGNATURE = "token.signature" ["H13", "X34"] "the consent token does not bear its issuer's signature" | "同意凭证签名无效" => "send the token as it was signed" | "请提交未经改动的凭证";
+    TOKEN_BINDING = "token.binding" ["H13", "X34", "S20"] "the consent token is for another question" | "同意凭证与所提问题不符" => "ask the subject for a token that names this operator, agreement, purpose and module" | "请取得指明本运营主体、协议、用途和模块的凭证";
+    TOKEN_EXPIRED = "token.expired" ["H13", "X34"] "the consent token has expired" | "同意凭证已过期" => "ask the subject for a new token" | "请重新取得凭证";
+    TOKEN_REPLAYED = "token.replayed" ["H13", "X34"] "the consent token was used before" | "同意凭证已使用" => "ask the subject for a new token: each is good for one question" | "请重新取得凭证，每份凭证仅可使用一次";
+    VERIFICATION_BITS = "verification.bits" ["H13", "Q35", "X55"] "what may be answered about a subject under the agreement is used up" | "该协议下对同一主体的核验信息量已达上限" => "conclude an agreement of its own for a further purpose" | "如有其他用途请另行签订协议";
+    VERIFICATION_RATE = "verification.rate" ["H13", "Q35"] "more answers were asked for today than allowed" | "当日核验次数已达上限" => "ask again tomorrow" | "请次日再试";
+    VERIFICATION_MODULE = "verification.module" ["Q35", "H13"] "the module does not answer a closed question over this plan" | "模块不是适用于该方案的核验模块" => "use a module of the world `verify` whose columns the plan grants" | "请使用 verify 接口且字段已获授权的核验模块";
+    PLAN_VERIFICATION = "plan.verification" ["H13", "Q35"] "the plan serves the verification door alone" | "该融合方案仅限核验使用" => "ask one question with `/v1/verifications`, or submit a plan for jobs" | "请通过核验接口使用，或另行提交作业方案";
     FROZEN = "release.frozen" ["X57", "C36"] "releases are frozen" | "出域已暂停" => "ask the data authority" | "请联系数据主管部门";
 }
 

@@ -88,7 +88,9 @@ fn status(rule: &str) -> StatusCode {
             StatusCode::FORBIDDEN
         }
         _ => match rule.split('.').next().unwrap_or_default() {
-            "auth" | "authorisation" | "agreement" | "application" | "policy" | "release" => StatusCode::FORBIDDEN,
+            "auth" | "authorisation" | "agreement" | "application" | "policy" | "release" | "token" | "issuer" | "verification" => {
+                StatusCode::FORBIDDEN
+            }
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         },
     }

@@ -27,6 +27,7 @@ mod budgets;
 mod datasets;
 mod freeze;
 mod imports;
+mod issuers;
 mod jobs;
 mod keys;
 mod log;
@@ -37,6 +38,7 @@ mod principals;
 mod releases;
 mod supervision;
 mod system;
+mod verifications;
 
 pub use error::ApiError;
 pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
@@ -72,6 +74,8 @@ fn signed() -> OpenApiRouter<App> {
         .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())
+        .merge(issuers::routes())
+        .merge(verifications::routes())
         .merge(log::routes())
 }
 

@@ -8,6 +8,7 @@
 //! | `papers` | `authorisation`, `application`, `agreement` |
 //! | `modules` | `module` |
 //! | `private` | `budget`, `private` |
+//! | `verify` | `issuer`, `verification` |
 //! | `jobs`, `releases` | `job`, `release` |
 //! | `supervision` | `alert`, `order`, `indicators` |
 //! | `log` | `log`: checkpoint, fetch, offline verification |
@@ -31,6 +32,7 @@ mod people;
 mod private;
 mod releases;
 mod server;
+mod verify;
 mod supervision;
 
 use std::path::PathBuf;
@@ -124,6 +126,12 @@ enum Command {
     Budget(private::BudgetCommand),
     /// Folds: noised answers within a privacy budget.
     Private(private::Private),
+    /// Issuers of consent tokens.
+    #[command(subcommand)]
+    Issuer(verify::IssuerCommand),
+    /// Questions about one consenting subject.
+    #[command(subcommand)]
+    Verification(verify::VerificationCommand),
     /// Jobs.
     #[command(subcommand)]
     Job(jobs::JobCommand),
@@ -204,6 +212,8 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Module(command) => modules::module(context, command),
         Command::Budget(command) => private::budget(context, &command),
         Command::Private(command) => private::private(context, &command),
+        Command::Issuer(command) => verify::issuer(context, command),
+        Command::Verification(command) => verify::verification(context, command),
         Command::Job(command) => jobs::job(context, command),
         Command::Release(command) => releases::release(context, command),
         Command::Alert(command) => supervision::alert(context, command),

@@ -13,16 +13,19 @@ mod audit;
 mod checks;
 mod decide;
 mod freeze;
+mod issuers;
 mod ledger;
 mod ledger_tables;
 mod private;
 mod record;
 mod review;
+mod verification;
 
 pub use audit::MIGRATION as AUDIT;
 pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
+pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
 pub use ledger::{
     Budget, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, claim, has_reserved,
     namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
@@ -32,6 +35,9 @@ pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
 pub use review::{REASONS, ReviewReason, review, veto};
+pub use verification::{
+    Answered, Asking, Question, VERIFICATION, VerificationRow, conclude_answer, judge_question, reserve_answer, verification, verifications,
+};
 
 use crate::store::Migration;
 

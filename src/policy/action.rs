@@ -69,6 +69,10 @@ actions! {
         JobList,
         /// List held outputs and releases.
         ReleaseList,
+        /// List issuers of consent tokens.
+        IssuerList,
+        /// List questions about subjects.
+        VerificationList,
         /// Read the release policies.
         PolicyRead,
         /// Read the state of the machine.
@@ -189,6 +193,22 @@ actions! {
         ReleaseReview,
         /// Object to a release with one's own data.
         ReleaseVeto,
+    }
+    Issuer {
+        /// Register an issuer of consent tokens.
+        IssuerRegister,
+        /// Revoke an issuer.
+        IssuerRevoke,
+        /// See an issuer.
+        IssuerRead,
+    }
+    Verification {
+        /// Ask one question about one consenting subject.
+        VerificationAsk,
+        /// See that a question was asked.
+        VerificationRead,
+        /// See why a module gave no answer.
+        VerificationEvidenceRead,
     }
     Freeze {
         /// Stop releases.

@@ -38,6 +38,8 @@ pub enum KeyUse {
     NamespaceKey,
     /// Draws of random rounding.
     Rounding,
+    /// Keyed hash under which questions about a subject are counted.
+    VerificationSubject,
 }
 
 impl KeyUse {
@@ -50,6 +52,7 @@ impl KeyUse {
             Self::PseudonymRoot => "pseudonym-root",
             Self::NamespaceKey => "namespace-key",
             Self::Rounding => "rounding",
+            Self::VerificationSubject => "verification-subject",
         }
     }
 }

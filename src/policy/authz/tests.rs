@@ -6,8 +6,8 @@ use cedar_policy::{Entities, EntityUid};
 use super::*;
 use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
 use crate::policy::resource::{
-    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
-    SigningKey,
+    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
+    SigningKey, Verification,
 };
 use crate::policy::{Role, actions as a};
 
@@ -275,6 +275,10 @@ fn actions_and_facts_are_those_of_the_schema() {
         check::<a::ModuleRead>(&authz, &t, &t.module());
         check::<a::JobRead>(&authz, &t, &t.job());
         check::<a::ReleaseRead>(&authz, &t, &t.release());
+        let issuer = Issuer { id: "app".parse().unwrap(), org: org("services"), registered_org: org("mine") };
+        check::<a::IssuerRegister>(&authz, &t, &issuer);
+        let id = crate::id::VerificationId::random().unwrap();
+        check::<a::VerificationAsk>(&authz, &t, &Verification { id, org: org("mine"), providers: BTreeSet::from([org("bureau")]) });
         check::<a::LogBodyRead>(&authz, &t, &t.entry());
         check::<a::BudgetSet>(&authz, &t, &t.budget());
         for org in [None, Some(org("mine"))] {
