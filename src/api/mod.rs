@@ -13,6 +13,7 @@ mod audit;
 mod body;
 mod error;
 mod init;
+mod interface;
 mod openapi;
 mod server;
 mod settings;
@@ -38,8 +39,9 @@ mod system;
 
 pub use error::ApiError;
 pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
+pub use interface::{Interface, PageRefused};
 pub use openapi::document;
-pub use server::{ServeError, TlsFiles, serve};
+pub use server::{ServeError, TlsFiles, serve, serve_with};
 pub use settings::Settings;
 pub use state::{App, Parts};
 

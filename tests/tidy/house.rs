@@ -4,7 +4,7 @@ use crate::rust_text::{self, File};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Modules of `src/` from left to right; a module imports what stands left of it or beside it, never in a circle.
-const ORDER: [&[&str]; 8] = [
+const ORDER: [&[&str]; 9] = [
     &["id", "limits", "clock", "refusal"],
     &["store"],
     &["tlog", "policy", "catalog", "agreement", "sdc", "dp"],
@@ -12,6 +12,7 @@ const ORDER: [&[&str]; 8] = [
     &["workers"],
     &["jobs"],
     &["api"],
+    &["console"],
     &["config", "cli"],
 ];
 /// Modules that are mathematics: no files, no clock, no state. What such a module keeps in the store lies in its `records/`. Dates
