@@ -15,6 +15,7 @@
 //! | [`jobs`] | queue and life of a job, imports, modules, disposal |
 //! | [`supervision`] | alerts, orders and figures for supervisors |
 //! | [`api`] | HTTP; alone knows status codes |
+//! | [`console`] | pages: a client of [`api`] in the same process, with the token of whoever signed in |
 //! | [`config`], [`cli`] | settings and commands |
 //!
 //! # Flow of a job
@@ -50,6 +51,8 @@
 //!   missing. Frames are bounded and typed, descriptors verified, columns copied before they are validated.
 //! - No value of a dataset stands in clear in a file: segments, artefacts and log bodies are sealed; the log's public leaf is a
 //!   header and a salted commitment.
+//! - A page shows what the interface answers to the token of whoever looks, and nothing else: [`console`] holds no permit, no store, no
+//!   key. So what is hidden from a caller is hidden from their screen, and what is denied them there is a leaf too.
 //! - Errors have two texts: the caller's holds no data, no paths, no type names; the log's holds no data.
 //!
 //! # Deliberately absent
@@ -64,6 +67,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod dp;
 pub mod gate;
 pub mod id;

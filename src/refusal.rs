@@ -113,6 +113,7 @@ rules! {
     CONFLICT = "request.conflict" ["S8"] "it stands in a state that does not allow this" | "当前状态不允许此操作" => "read its present state first" | "请先查询当前状态";
     BUSY = "request.busy" ["X30"] "more is under way than allowed" | "并发任务已达上限" => "wait until one of your jobs has ended" | "请等待已有任务结束后重试";
     OVERLOADED = "request.overloaded" ["X30"] "the memory for sandbox workers is in use" | "沙箱工作进程内存已占满" => "send it again after the seconds that the answer's `Retry-After` names" | "请在应答 Retry-After 所示秒数后重新提交";
+    FORM = "request.form" ["C18", "C35", "Q41"] "the form was not made for this session" | "表单不属于当前会话" => "load the page again, then send the form once more" | "请重新打开页面后再提交";
     AUTHORISATION_MISSING = "authorisation.missing" ["X31", "S15", "C21"] "the operator has no authorisation" | "运营主体未获授权" => "ask the data authority for an authorisation" | "请向数据主管部门申请授权";
     AUTHORISATION_EXPIRED = "authorisation.expired" ["X31", "S15"] "the operator's authorisation is not in its term" | "授权不在有效期内" => "ask the data authority to renew it" | "请向数据主管部门申请续期";
     AUTHORISATION_REVOKED = "authorisation.revoked" ["X31", "S15"] "the operator's authorisation was revoked" | "授权已被撤销" => "ask the data authority" | "请联系数据主管部门";

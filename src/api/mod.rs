@@ -14,6 +14,7 @@ mod body;
 mod error;
 mod init;
 mod log_check;
+mod interface;
 mod openapi;
 mod server;
 mod settings;
@@ -42,8 +43,9 @@ mod verifications;
 
 pub use error::ApiError;
 pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
+pub use interface::{Interface, PageRefused};
 pub use openapi::document;
-pub use server::{ServeError, TlsFiles, serve};
+pub use server::{ServeError, TlsFiles, serve, serve_with};
 pub use settings::Settings;
 pub use state::{App, Parts};
 
