@@ -83,6 +83,7 @@ fn status(rule: &str) -> StatusCode {
         "request.conflict" => StatusCode::CONFLICT,
         "request.too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "request.busy" | "request.overloaded" => StatusCode::TOO_MANY_REQUESTS,
+        "review.separation" | "review.no_duty" | "review.key" => StatusCode::FORBIDDEN,
         "privacy.no_budget" | "privacy.budget" | "privacy.job_max" => StatusCode::FORBIDDEN,
         "module.unreviewed" | "module.denied" | "dataset.sharing_none" | "dataset.core" | "dataset.public_by_operator" => {
             StatusCode::FORBIDDEN

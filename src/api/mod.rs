@@ -34,7 +34,10 @@ mod modules;
 mod plans;
 mod policies;
 mod principals;
+mod listing;
 mod releases;
+mod reviewer_keys;
+mod reviews;
 mod supervision;
 mod system;
 
@@ -68,6 +71,8 @@ fn signed() -> OpenApiRouter<App> {
         .merge(modules::routes())
         .merge(jobs::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
+        .merge(reviewer_keys::routes())
         .merge(freeze::routes())
         .merge(supervision::routes())
         .merge(policies::routes())

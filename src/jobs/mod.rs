@@ -22,6 +22,7 @@
 //! | `private` | a run through the private door: reservation, rounds, noise |
 //! | `settle` | ends of private jobs, on the time quantum |
 //! | `run` | one job from the queue to the gate |
+//! | `reviews` | outputs that wait for the end of their providers' window |
 //! | `replay` | a decided job again, to the same commitment |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
@@ -33,6 +34,7 @@ mod private;
 mod produce;
 mod records;
 mod replay;
+mod reviews;
 mod run;
 mod service;
 mod settle;

@@ -36,6 +36,8 @@ pub enum KeyUse {
     PseudonymRoot,
     /// Ordinals of units in a namespace.
     NamespaceKey,
+    /// Seals reviewers' votes until both are in.
+    Vote,
 }
 
 impl KeyUse {
@@ -47,6 +49,7 @@ impl KeyUse {
             Self::JobKey => "job-key",
             Self::PseudonymRoot => "pseudonym-root",
             Self::NamespaceKey => "namespace-key",
+            Self::Vote => "vote",
         }
     }
 }
