@@ -178,6 +178,15 @@ rules! {
     RELEASE_HELD = "release.held" ["X31", "Q41"] "the output waits for a checker" | "输出待人工审核" => "wait for the review" | "请等待审核";
     RELEASE_DENIED = "release.denied" ["X31", "Q41"] "a checker denied the release" | "出域审核未通过" => "read the reason code" | "请查阅理由代码";
     REVIEW_REASON = "review.reason" ["X31", "X26"] "a review needs a reason of the closed list" | "审核须选择规定理由" => "choose one of the reasons named" | "请选择所列理由之一";
+    REVIEW_STATEMENT = "review.statement" ["X27", "C16"] "the statement of purpose and context lacks an element" | "用途及背景说明要素不完整" => "write every element named as plain text within the threshold" | "请以纯文本补充所列要素，且不超过字数上限";
+    REVIEW_NOT_FILED = "review.not_filed" ["X27", "X31"] "the operator has not said what the output is for" | "运营主体尚未提交用途说明" => "wait until the operator has filed its statement" | "请等待运营主体提交用途说明";
+    REVIEW_SEPARATION = "review.separation" ["X31", "S8"] "whoever approved the module, or voted before the appeal, does not review the output" | "模块审核人及申诉前的审核人不得审核该输出" => "ask another checker" | "请由其他审核人办理";
+    REVIEW_NO_DUTY = "review.no_duty" ["X31", "S8"] "no vote of yours on this output is wanted, so there is no review copy" | "您对该输出没有待办审核，不提供审核副本" => "read what was decided" | "请查阅裁定";
+    REVIEW_KEY = "review.key" ["X31", "C35"] "no confirmed key of yours is enrolled" | "您没有已确认的审核签名密钥" => "enrol a key and tell the security administrator its fingerprint" | "请登记密钥并将指纹告知安全管理员";
+    REVIEW_FINGERPRINT = "review.fingerprint" ["X31", "C35"] "the fingerprint is not the key's" | "指纹与密钥不符" => "ask the reviewer for it on another way than this one" | "请通过其他途径向审核人核对指纹";
+    REVIEW_SIGNATURE = "review.signature" ["X31", "C35"] "the signature is not one of your keys over this output, round, decision and reason" | "签名与您的密钥或本输出、轮次、决定、理由不符" => "read the output anew and sign what stands there" | "请重新查阅该输出并对当前内容签名";
+    RELEASE_PENDING = "release.pending" ["X31", "C19"] "it was approved, and its providers may still object" | "已批准，数源部门异议期未满" => "wait for the end of the window, or ask the providers to waive it" | "请等待异议期届满或请数源部门放弃异议";
+    RELEASE_NO_VETO = "release.no_veto" ["C19"] "the agreement gives no objection to this kind of output" | "协议未约定对此种输出的异议权" => "amend the agreement" | "请变更协议";
     PRIVACY_INVALID = "privacy.invalid" ["X30", "Q41"] "a parameter of the fold is out of range" | "差分隐私计算参数超出范围" => "mend the parameter named" | "请修正所列参数";
     PRIVACY_MECHANISM = "privacy.mechanism" ["Q41"] "the noise does not suit the norm of the bound" | "噪声类型与贡献界的范数不匹配" => "use `gaussian`, or bound contributions in the L1 or largest-value norm" | "请改用 gaussian 噪声，或以 L1 或最大值范数约束贡献";
     PRIVACY_UNREACHABLE = "privacy.unreachable" ["Q41"] "no privacy loss or number of blocks meets the target error" | "任何隐私损失或分块数均无法达到目标误差" => "state a larger target error" | "请放宽目标误差";

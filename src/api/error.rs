@@ -84,6 +84,7 @@ fn status(rule: &str) -> StatusCode {
         "request.too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "request.busy" | "request.overloaded" => StatusCode::TOO_MANY_REQUESTS,
         "request.form" => StatusCode::FORBIDDEN,
+        "review.separation" | "review.no_duty" | "review.key" => StatusCode::FORBIDDEN,
         "privacy.no_budget" | "privacy.budget" | "privacy.job_max" => StatusCode::FORBIDDEN,
         "module.unreviewed" | "module.denied" | "dataset.sharing_none" | "dataset.core" | "dataset.public_by_operator" => {
             StatusCode::FORBIDDEN

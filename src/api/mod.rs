@@ -36,7 +36,10 @@ mod modules;
 mod plans;
 mod policies;
 mod principals;
+mod listing;
 mod releases;
+mod reviewer_keys;
+mod reviews;
 mod supervision;
 mod system;
 mod verifications;
@@ -72,6 +75,8 @@ fn signed() -> OpenApiRouter<App> {
         .merge(modules::routes())
         .merge(jobs::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
+        .merge(reviewer_keys::routes())
         .merge(freeze::routes())
         .merge(supervision::routes())
         .merge(policies::routes())

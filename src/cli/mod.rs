@@ -9,7 +9,7 @@
 //! | `modules` | `module` |
 //! | `private` | `budget`, `private` |
 //! | `verify` | `issuer`, `verification` |
-//! | `jobs`, `releases` | `job`, `release` |
+//! | `jobs`, `releases`, `reviewer` | `job`, `release`, `reviewer` |
 //! | `supervision` | `alert`, `order`, `indicators` |
 //! | `log` | `log`: checkpoint, fetch, offline verification |
 //! | `dev` | `dev new`, `dev run`: a module on the author's own machine |
@@ -31,6 +31,7 @@ mod papers;
 mod people;
 mod private;
 mod releases;
+mod reviewer;
 mod server;
 mod verify;
 mod supervision;
@@ -138,6 +139,9 @@ enum Command {
     /// Held outputs and releases.
     #[command(subcommand)]
     Release(releases::ReleaseCommand),
+    /// Reviewers of held outputs.
+    #[command(subcommand)]
+    Reviewer(reviewer::ReviewerCommand),
     /// Alerts for supervisors.
     #[command(subcommand)]
     Alert(supervision::AlertCommand),
@@ -216,6 +220,7 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Verification(command) => verify::verification(context, command),
         Command::Job(command) => jobs::job(context, command),
         Command::Release(command) => releases::release(context, command),
+        Command::Reviewer(command) => reviewer::reviewer(context, command),
         Command::Alert(command) => supervision::alert(context, command),
         Command::Order(command) => supervision::order(context, command),
         Command::Indicators { days } => supervision::indicators(context, days),

@@ -76,6 +76,9 @@ pub struct JobFacts {
     pub plan_digest: String,
     /// The module; `None` where the fold is built in.
     pub module: Option<ModuleDigest>,
+    /// Who approved the module: not one of those who review its outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module_approver: Option<PrincipalId>,
     /// Digest of the engine, hexadecimal.
     pub engine_digest: String,
     /// Purpose.

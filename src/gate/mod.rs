@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! RawOutput ──decide (pure)──▶ Decision ──seal──▶ Prepared ──record (one transaction: rows, artefacts, leaves)──▶ released | held | refused
-//!                                                                                          held ──review──▶ released | denied
+//!                                                                                          held ──two signed votes──▶ released | approved_pending | denied
 //! ```
 //! Invariants: only this module opens a [`RawOutput`]; only this module builds a [`Released`]; whatever is not decided to be
 //! released stays here; no table is released whose cells, together with all released before on its namespace, tell of too few units; a freeze turns a release into a hold inside the same transaction in which it would have been released; what
@@ -34,7 +34,11 @@ pub use ledger_tables::MIGRATION as LEDGER;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
-pub use review::{REASONS, ReviewReason, review, veto};
+pub use review::{
+    Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT, ReplyDue,
+    ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key, consolidate,
+    enrol_key, fingerprint, pending, reason_words, review_message, review_shown, reviewer_key, reviewer_keys, revoke_reviewer_key, rounds,
+};
 pub use verification::{
     Answered, Asking, Question, VERIFICATION, VerificationRow, conclude_answer, judge_question, reserve_answer, verification, verifications,
 };

@@ -23,6 +23,7 @@
 //! | `settle` | ends of private jobs, on the time quantum |
 //! | `verify` | one question about one subject, answered at a fixed time |
 //! | `run` | one job from the queue to the gate |
+//! | `reviews` | outputs that wait for the end of their providers' window |
 //! | `replay` | a decided job again, to the same commitment |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
@@ -34,6 +35,7 @@ mod private;
 mod produce;
 mod records;
 mod replay;
+mod reviews;
 mod run;
 mod service;
 mod settle;

@@ -73,6 +73,8 @@ actions! {
         IssuerList,
         /// List questions about subjects.
         VerificationList,
+        /// List reviewers' keys.
+        ReviewerKeyList,
         /// Read the release policies.
         PolicyRead,
         /// Read the state of the machine.
@@ -109,6 +111,16 @@ actions! {
         KeyRevoke,
         /// See a public key.
         KeyRead,
+    }
+    ReviewerKey {
+        /// Enrol one's own key.
+        ReviewerKeyEnrol,
+        /// Confirm a reviewer's key.
+        ReviewerKeyConfirm,
+        /// Revoke a reviewer's key.
+        ReviewerKeyRevoke,
+        /// See a reviewer's key.
+        ReviewerKeyRead,
     }
     Dataset {
         /// Register a catalogue entry.
@@ -189,10 +201,20 @@ actions! {
         ReleaseRead,
         /// See a held output and its evidence.
         ReleaseEvidenceRead,
-        /// Approve or deny a held output.
+        /// Vote on a held output.
         ReleaseReview,
         /// Object to a release with one's own data.
         ReleaseVeto,
+        /// Say that one will not object to an approved output.
+        ReleaseWaive,
+        /// File what a held output is for.
+        ReleaseRequestFile,
+        /// Give a review more time.
+        ReleaseExtend,
+        /// Appeal against a denial.
+        ReleaseAppeal,
+        /// Decide an appeal.
+        ReleaseAppealDecide,
     }
     Issuer {
         /// Register an issuer of consent tokens.

@@ -101,6 +101,16 @@ resources! {
         /// Whose key.
         org: OrgId,
     }
+    /// A public key with which a reviewer signs votes.
+    ReviewerKey [
+        /// The key's name.
+        id: Name
+    ] {
+        /// Whose key.
+        name: PrincipalId,
+        /// Of which organisation.
+        org: OrgId,
+    }
     /// A catalogue entry.
     Dataset [
         /// The entry.

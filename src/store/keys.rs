@@ -40,6 +40,8 @@ pub enum KeyUse {
     Rounding,
     /// Keyed hash under which questions about a subject are counted.
     VerificationSubject,
+    /// Seals reviewers' votes until both are in.
+    Vote,
 }
 
 impl KeyUse {
@@ -53,6 +55,7 @@ impl KeyUse {
             Self::NamespaceKey => "namespace-key",
             Self::Rounding => "rounding",
             Self::VerificationSubject => "verification-subject",
+            Self::Vote => "vote",
         }
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
 use crate::policy::resource::{
     Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
-    SigningKey, Verification,
+    ReviewerKey, SigningKey, Verification,
 };
 use crate::policy::{Role, actions as a};
 
@@ -76,6 +76,9 @@ impl Things {
     fn key(&self) -> SigningKey {
         SigningKey { id: "k".parse().unwrap(), org: self.org() }
     }
+    fn reviewer_key(&self) -> ReviewerKey {
+        ReviewerKey { id: "k".parse().unwrap(), name: "li".parse().unwrap(), org: self.org() }
+    }
     fn freeze(&self) -> Freeze {
         Freeze { org: Some(self.org()), set_by: Some(self.org()) }
     }
@@ -141,7 +144,38 @@ const MATRIX: &[Row] = &[
     ),
     Row("run on real data", ["-", "-", "○", "a", "-", "-", "-", "-"], &[|z, t| z.allows::<a::JobSubmit>(&t.caller, &t.job())]),
     Row("approve a release", ["-", "-", "-", "-", "x", "-", "-", "-"], &[|z, t| z.allows::<a::ReleaseReview>(&t.caller, &t.release())]),
-    Row("veto a release", ["-", "○", "-", "-", "-", "-", "-", "-"], &[|z, t| z.allows::<a::ReleaseVeto>(&t.caller, &t.release())]),
+    Row(
+        "veto a release",
+        ["-", "○", "-", "-", "-", "-", "-", "-"],
+        &[|z, t| z.allows::<a::ReleaseVeto>(&t.caller, &t.release()), |z, t| z.allows::<a::ReleaseWaive>(&t.caller, &t.release())],
+    ),
+    Row(
+        "file a release request, appeal",
+        ["-", "-", "○", "-", "-", "-", "-", "-"],
+        &[|z, t| z.allows::<a::ReleaseRequestFile>(&t.caller, &t.release()), |z, t| z.allows::<a::ReleaseAppeal>(&t.caller, &t.release())],
+    ),
+    Row(
+        "give a review more time, decide an appeal",
+        ["●", "-", "-", "-", "-", "-", "-", "-"],
+        &[
+            |z, t| z.allows::<a::ReleaseExtend>(&t.caller, &t.release()),
+            |z, t| z.allows::<a::ReleaseAppealDecide>(&t.caller, &t.release()),
+        ],
+    ),
+    // By account, not by organisation: everyone here is someone else.
+    Row(
+        "enrol a reviewer's key",
+        ["-", "-", "-", "-", "-", "-", "-", "-"],
+        &[|z, t| z.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key())],
+    ),
+    Row(
+        "confirm a reviewer's key",
+        ["-", "-", "-", "-", "-", "-", "●", "-"],
+        &[
+            |z, t| z.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key()),
+            |z, t| z.allows::<a::ReviewerKeyRevoke>(&t.caller, &t.reviewer_key()),
+        ],
+    ),
     Row(
         "set policy: floor",
         ["●", "-", "-", "-", "-", "-", "-", "-"],
@@ -224,6 +258,9 @@ fn what_else_is_denied() {
         assert!(!authz.allows::<a::MatchReportRead>(&t.caller, &t.plan()));
         assert!(authz.allows::<a::MatchBandRead>(&t.caller, &t.plan()));
     }
+    let caller = Caller::for_tests("li", "mine", Role::OutputChecker);
+    let t = Things { caller, case };
+    assert!(authz.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key()) && !authz.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key()));
     // One's own account only, by name and not by organisation.
     let caller = Caller::for_tests("op", "mine", Role::Operator);
     let account = |name: &str| Account { name: name.parse().unwrap(), org: org("mine"), role: Role::Operator };
@@ -267,6 +304,7 @@ fn actions_and_facts_are_those_of_the_schema() {
         check::<a::JobList>(&authz, &t, &Platform {});
         check::<a::TokenIssue>(&authz, &t, &t.account());
         check::<a::KeyRead>(&authz, &t, &t.key());
+        check::<a::ReviewerKeyRead>(&authz, &t, &t.reviewer_key());
         check::<a::DatasetRead>(&authz, &t, &t.dataset());
         check::<a::PlanRead>(&authz, &t, &t.plan());
         check::<a::AuthorisationRead>(&authz, &t, &t.authorisation());
