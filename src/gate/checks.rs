@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::policy::release::{ModelRules, TableRules};
+use crate::refusal::Refused;
 use crate::sdc::{DecidedModel, DecidedTable};
 
 /// One rule as it was applied.
@@ -42,6 +43,12 @@ pub(super) fn table(rules: &TableRules, shown: &DecidedTable) -> Vec<Check> {
         ),
         check("table.cells", &["Q41", "C26"], format!("{} cells", rules.cells_max), format!("{} cells", shown.rows.len())),
     ]
+}
+
+/// A rule that makes an output wait.
+pub(super) fn held(why: &Refused) -> Check {
+    let threshold = why.subject_text().unwrap_or_default().to_owned();
+    check(why.rule().id, why.rule().clauses, threshold, format!("held: {}", why.rule().en))
 }
 
 pub(super) fn model(rules: &ModelRules, shown: &DecidedModel) -> Vec<Check> {

@@ -19,7 +19,7 @@ mod record;
 mod review;
 
 pub use checks::Check;
-pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
+pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub use ledger::{
     Budget, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, claim, has_reserved,

@@ -15,11 +15,13 @@
 //! in the plainest of these ways. Neither are bounds on a hidden cell, prior knowledge, and what a released minimum or maximum tells
 //! when it lies inside its coding.
 
+mod derived;
 mod exact;
 mod model;
 mod primary;
 mod table;
 
+pub use derived::judge_derived;
 pub use model::{DecidedModel, ModelTerm, decide_model};
 pub use primary::{Cause, CauseRule};
 pub use table::{

@@ -55,6 +55,7 @@ fn attack(scale: &Scale) -> Score {
     scorers.extend(figures::margins(w, b, r, scale.rooms));
     scorers.extend(figures::smuggling(w, b, r, scale.rooms));
     scorers.extend(own_rows::all(w, b, r, scale.own));
+    scorers.extend(own_rows::weights(w, b, r, scale.own));
     println!("{:.0} s: all is asked", started.elapsed().as_secs_f64());
     let answers = world.answers(&batch);
     let mut score = Score::default();
@@ -73,9 +74,19 @@ fn attack(scale: &Scale) -> Score {
     score
 }
 
-/// No class of attacks may find anything.
+/// Classes that are known to find something, and what it would take. A class that finds nothing any more has to leave this list.
+const OPEN: &[(&str, &str)] = &[];
+
+/// No class of attacks may find anything, but for the open ones, which must.
 fn hold(score: &Score) {
-    assert!(score.found.is_empty(), "{} found:\n{}", score.found.len(), score.found[..score.found.len().min(40)].join("\n"));
+    let open = |class: &str| OPEN.iter().any(|(name, _)| *name == class);
+    let found: Vec<&String> = score.found.iter().filter(|found| !open(found.split(':').next().unwrap_or_default())).collect();
+    assert!(found.is_empty(), "{} found:\n{:#?}", found.len(), &found[..found.len().min(40)]);
+    for (class, what) in OPEN {
+        let (tried, succeeded) = score.classes.get(class).copied().unwrap_or_default();
+        println!("open: {class}, {succeeded} of {tried}: {what}");
+        assert!(succeeded > 0, "{class} finds nothing any more: take it off the list of open classes");
+    }
 }
 
 #[test]

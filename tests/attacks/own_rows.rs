@@ -1,4 +1,5 @@
-//! An operator's own table as a tool: sybils, subsets, and versions that differ by one row.
+//! An operator's own table as a tool: sybils, subsets, versions that differ by one row or one value, and weights by which a sum tells
+//! who is in it.
 
 use crate::modules::Script;
 use crate::score::{Scorer, Trial};
@@ -54,6 +55,54 @@ pub fn all(world: &World, batch: &mut Batch, random: &mut Random, count: usize) 
             });
             scorers.push(scorer);
         }
+    }
+    scorers
+}
+
+/// Sums of the operator's own numbers by what it does not know: who is ill.
+pub fn weights(world: &World, batch: &mut Batch, random: &mut Random, count: usize) -> Vec<Scorer> {
+    const NAMED: u64 = 36;
+    let module = world.approved(0, &Script::default().table("t", "ill", "total:sum:w"));
+    let mut scorers: Vec<Scorer> = Vec::new();
+    // Everybody weighs twice what the one before does: the sum is a list of the ill.
+    let all = visits(random.next());
+    let room = world.room("ownweights", all.clone(), &[(0..NAMED).map(|n| (n, 1 << n)).collect()]);
+    let plan = world.plan(&room, 0, "p", "", true);
+    for i in 0..count as u64 {
+        let start = i * NAMED;
+        world.import(&room.name, 0, &(0..NAMED).map(|n| (start + n, 1 << n)).collect::<Vec<_>>());
+        let asked = world.ask(batch, 0, &plan, &module);
+        let all = all.clone();
+        scorers.push(Box::new(move |answers| {
+            let table = answers.of(asked, "t");
+            let rows = |person: u64| all.iter().filter(move |v| v.person == start + person);
+            // A visit counts its weight: twice at most, so that a person's bits are their own and the next one's.
+            let true_sum = |ill: u64| (0..NAMED).map(|n| rows(n).filter(|v| v.ill == ill).count() as u64 * (1 << n)).sum::<u64>() as f64;
+            let least = rows(0).next().map_or(0, |v| v.ill);
+            let found = table.figure(&[&least.to_string()], "total").filter(|total| *total == true_sum(least));
+            let odd = rows(0).count() == 1;
+            if odd {
+                vec![Trial::of("own_weights", found.map(|total| format!("person {start} is among the ill={least}: {total} is odd")))]
+            } else {
+                Vec::new()
+            }
+        }));
+    }
+    // The same people; in each version another one has the other value.
+    let room = world.room("ownvalues", all.clone(), &[(500..600).map(|p| (p, p % 2)).collect()]);
+    let plan = world.plan(&room, 0, "p", "", true);
+    let whole = world.ask(batch, 0, &plan, &module);
+    for i in 0..count as u64 {
+        let target = 500 + i;
+        world.import(&room.name, 0, &(500..600).map(|p| (p, if p == target { 1 - p % 2 } else { p % 2 })).collect::<Vec<_>>());
+        let asked = world.ask(batch, 0, &plan, &module);
+        let ill = all.iter().find(|v| v.person == target).map_or(0, |v| v.ill);
+        scorers.push(Box::new(move |answers| {
+            let total = |asked, ill: u64| answers.of(asked, "t").figure(&[&ill.to_string()], "total");
+            let changed = |ill| Some(total(asked, ill)? != total(whole, ill)?);
+            let found = changed(ill) == Some(true) || changed(1 - ill) == Some(false);
+            vec![Trial::of("own_values", found.then(|| format!("person {target}: ill={ill}")))]
+        }));
     }
     scorers
 }
