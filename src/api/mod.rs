@@ -13,6 +13,7 @@ mod audit;
 mod body;
 mod error;
 mod init;
+mod log_check;
 mod openapi;
 mod server;
 mod settings;
@@ -34,6 +35,7 @@ mod plans;
 mod policies;
 mod principals;
 mod releases;
+mod supervision;
 mod system;
 
 pub use error::ApiError;
@@ -67,6 +69,7 @@ fn signed() -> OpenApiRouter<App> {
         .merge(jobs::routes())
         .merge(releases::routes())
         .merge(freeze::routes())
+        .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())
         .merge(log::routes())

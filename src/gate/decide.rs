@@ -177,18 +177,26 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Decides every output of a job under `policy`.
+    /// Decides every output of a job under `policy`, its tables together. `rounding` draws where counts are rounded at random.
     ///
     /// # Errors
     /// `output.none` where there is nothing to decide; a fault of ours as [`StoreError`].
-    pub fn decide(raw: RawOutput, facts: JobFacts, policy: &ActivePolicy, job_key: &SealKey) -> Result<Self, DecideError> {
+    pub fn decide(
+        raw: RawOutput,
+        facts: JobFacts,
+        policy: &ActivePolicy,
+        job_key: &SealKey,
+        rounding: &sdc::RoundingKey,
+    ) -> Result<Self, DecideError> {
         if raw.tables.is_empty() && raw.models.is_empty() {
             return Err(Refused::new(&refusal::OUTPUT_NONE).into());
         }
         let commitment = raw.commitment(job_key)?;
         let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
-        for table in &raw.tables {
-            outputs.push(decide_one_table(table, &raw.coded, raw.units, policy)?.with_derived(table, &raw.derived_numbers())?);
+        let deciding = sdc::Deciding { policy, units: raw.units, rounding };
+        let tables: Vec<_> = raw.tables.iter().map(|table| (table, coding(table, &raw.coded))).collect();
+        for (table, verdict) in raw.tables.iter().zip(sdc::decide_tables(&tables, &deciding)) {
+            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &raw.derived_numbers())?);
         }
         for model in &raw.models {
             outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);
@@ -206,7 +214,8 @@ impl Decision {
                 Outcome::Refuse(refused) => ("refuse", Some(refused)),
             };
             let artefact: serde_json::Value = serde_json::from_slice(&o.artefact).unwrap_or_default();
-            serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": o.checks, "artefact": artefact })
+            let checks: Vec<Check> = o.checks.iter().cloned().map(Check::for_operator).collect();
+            serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": checks, "artefact": artefact })
         });
         serde_json::Value::Array(outputs.collect())
     }
@@ -228,22 +237,30 @@ pub enum DecideError {
     Store(#[from] StoreError),
 }
 
-fn decide_one_table(table: &TableOutput, coded: &BTreeSet<String>, units: u64, policy: &ActivePolicy) -> Result<Decided, DecideError> {
-    let request = &table.header.request;
-    let coding = request.measures.iter().map(|m| {
+/// How the plan coded each measure's column.
+fn coding(table: &TableOutput, coded: &BTreeSet<String>) -> Vec<sdc::Coding> {
+    let coding = table.header.request.measures.iter().map(|m| {
         let coded = m.column.as_ref().is_some_and(|c| coded.contains(c));
         sdc::Coding { bottom: coded, top: coded }
     });
-    let coding: Vec<sdc::Coding> = coding.collect();
+    coding.collect()
+}
+
+fn decide_one_table(
+    table: &TableOutput,
+    verdict: Result<sdc::Verdict, sdc::NotReleased>,
+    policy: &ActivePolicy,
+) -> Result<Decided, DecideError> {
+    let request = &table.header.request;
     let rules = &policy.rules().table;
-    match sdc::decide_table(table, policy, &coding, units) {
-        Ok((shown, evidence)) => Ok(Decided {
+    match verdict {
+        Ok(sdc::Verdict { table: shown, evidence, held }) => Ok(Decided {
             name: request.name.clone(),
             kind: OutputKind::Table,
-            outcome: if rules.automatic { Outcome::Release } else { Outcome::Hold },
+            outcome: if rules.automatic && held.is_none() { Outcome::Release } else { Outcome::Hold },
             artefact: canonical(&shown)?,
             evidence: canonical(&evidence)?,
-            checks: checks::table(rules, &shown),
+            checks: checks::table(rules, &shown, &evidence, held.as_ref()),
         }),
         Err(why) => refused(&request.name, OutputKind::Table, why),
     }

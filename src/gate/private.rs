@@ -197,6 +197,7 @@ impl<'a> Certificate<'a> {
             clauses: ["Q41", "C26", "X55"].map(str::to_owned).to_vec(),
             threshold,
             outcome,
+            withheld: false,
         };
         vec![
             check(

@@ -164,6 +164,8 @@ impl Prepared {
                 Outcome::Refuse(refused) => (ReleaseState::Refused, Some(refused)),
             };
             let artefact_commitment = hex(&commitment);
+            // The operator reads this body too.
+            let public: Vec<Check> = decided.checks.iter().cloned().map(Check::for_operator).collect();
             let body = DecisionBody {
                 release: &id,
                 name: &decided.name,
@@ -171,7 +173,7 @@ impl Prepared {
                 state,
                 refusal,
                 frozen,
-                checks: &decided.checks,
+                checks: &public,
                 facts: &self.facts,
                 policy: policy.clone(),
                 artefact_commitment: artefact_commitment.clone(),

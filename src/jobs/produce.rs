@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use protocol::message::{SecretKey, Source, SourceColumn, WorkerRole};
-use protocol::plan::{FusePlan, Transform, ViewColumn, ViewType, Visibility};
+use protocol::plan::{FusePlan, IdentityColumn, Transform, ViewColumn, ViewType, Visibility};
 use protocol::seal::SealKey;
 
 use super::modules;
@@ -76,7 +76,7 @@ impl Jobs {
         }
         let mut columns: Vec<ViewColumn> = view.granted().map(|(c, _)| c.clone()).collect();
         columns.extend(derived.iter().map(|(d, _)| derived_column(d)));
-        let tables = if tables.is_empty() { Vec::new() } else { engine.reduce(tables, derived)? };
+        let (tables, contributors) = if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived)? };
         let report = serde_json::to_value(view.report()).unwrap_or_default();
         Ok(Produced { raw: RawOutput::seal(tables, models, columns, coded, view.report().units), doors, report, log })
     }
@@ -131,6 +131,13 @@ impl Jobs {
                     .zip(&plan.columns)
                     .map(|(i, col)| (SourceColumn::Data(i), source.version, VersionKind::Data.segment(&col.name)))
                     .collect();
+                let extra = (0u16..).zip(&fuse.identity.columns).filter(|_| fuse.identity.member == index);
+                wanted.extend(extra.filter_map(|(i, column)| match column {
+                    IdentityColumn::Extra(schema) => {
+                        Some((SourceColumn::Identity(i), source.version, VersionKind::Data.segment(&schema.name)))
+                    }
+                    IdentityColumn::Loaded(_) => None,
+                }));
                 if let (Some(_), Some(version)) = (plan.consent_unit, source.consent_version) {
                     for (what, name) in [
                         (SourceColumn::ConsentUnit, "unit"),

@@ -16,6 +16,7 @@ use crate::gate::{DecideError, Decision, JobFacts, ReleaseState};
 use crate::id::OrgId;
 use crate::policy::{ActivePolicy, release};
 use crate::refusal::{self, Refused};
+use crate::sdc::RoundingKey;
 use crate::store::{KeyUse, StoreError};
 use crate::tlog::LeafKind;
 use crate::workers::{GuestInput, KillSwitch, Patience, WorkerError};
@@ -122,7 +123,7 @@ impl Jobs {
         let facts = self.facts(job, &prepared);
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
-        let decision = Decision::decide(raw, facts, &policy, &job_key)?;
+        let decision = Decision::decide(raw, facts, &policy, &job_key, &self.rounding())?;
         let commitment = crate::gate::hex(decision.commitment());
         let sealed = decision.seal(&self.store().artefacts, &job_key)?;
         let (id, spec, journal, now) = (job.id.clone(), job.spec.clone(), self.journal().clone(), self.now());
@@ -142,6 +143,11 @@ impl Jobs {
             change(tx, &id, Event::Decided { held }, &ending, now)
         })?;
         Ok(state)
+    }
+
+    /// The key of random rounding: one for all operators and policies, so that repeats repeat whoever asks.
+    fn rounding(&self) -> RoundingKey {
+        RoundingKey::new(self.store().keyring.derive(KeyUse::Rounding).as_bytes())
     }
 
     /// Plan, papers and policy as they stand now.
@@ -218,7 +224,9 @@ impl Jobs {
             other => other?,
         };
         let log = produced.log.clone();
-        let decision = Decision::decide(produced.raw, self.facts(job, &prepared), &policy, &job_key)?;
+        // Not the key of real tables: an author knows what was rounded here.
+        let rounding = RoundingKey::new(job_key.as_bytes());
+        let decision = Decision::decide(produced.raw, self.facts(job, &prepared), &policy, &job_key, &rounding)?;
         let commitment = Some(crate::gate::hex(decision.commitment()));
         let ending = Ending { result: Some(decision.rehearsal()), log: Some(log), commitment, ..Ending::default() };
         Ok(self.end(job, Event::Decided { held: false }, ending)?)
