@@ -89,8 +89,11 @@ fn decide(tables: &[TableOutput], policy: &ReleasePolicy) -> Vec<Result<Verdict,
     decide_tables(&tables, &Deciding { policy: &policy, units: u64::MAX, rounding: &RoundingKey::new(b"laws") })
 }
 
+/// Labels of a cell; `None`: total.
+type Labels = Vec<Option<String>>;
+
 /// What an outsider reads of a measure: each cell by its labels (`None`: total), `None` where hidden.
-type Seen = BTreeMap<Vec<Option<String>>, Option<i128>>;
+type Seen = BTreeMap<Labels, Option<i128>>;
 
 fn seen(table: &DecidedTable, measure: usize) -> Seen {
     let text = |row: &DecidedRow| match &row.cell {
@@ -101,12 +104,16 @@ fn seen(table: &DecidedTable, measure: usize) -> Seen {
 }
 
 /// Every total with the cells next to it that it is made of.
-fn sums(cells: &Seen) -> Vec<(Vec<Option<String>>, Vec<Vec<Option<String>>>)> {
+fn sums(cells: &Seen) -> Vec<(Labels, Vec<Labels>)> {
     let mut out = Vec::new();
     for whole in cells.keys() {
         for key in (0..whole.len()).filter(|k| whole[*k].is_none()) {
             let next =
+<<<<<<< HEAD
                 |part: &&Vec<Option<String>>| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
+=======
+                |part: &&Labels| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
+>>>>>>> b55e6c534306c48ea89aa5f857ec938128bdb80e
             let parts: Vec<_> = cells.keys().filter(next).cloned().collect();
             if !parts.is_empty() {
                 out.push((whole.clone(), parts));
@@ -117,7 +124,7 @@ fn sums(cells: &Seen) -> Vec<(Vec<Option<String>>, Vec<Vec<Option<String>>>)> {
 }
 
 /// The interval of each hidden cell by two linear programs, from what is shown alone. `upper` bounds every cell.
-fn intervals(cells: &Seen, upper: f64) -> BTreeMap<Vec<Option<String>>, (f64, f64)> {
+fn intervals(cells: &Seen, upper: f64) -> BTreeMap<Labels, (f64, f64)> {
     let equations = sums(cells);
     let mut out = BTreeMap::new();
     for target in cells.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k) {
@@ -145,12 +152,12 @@ fn intervals(cells: &Seen, upper: f64) -> BTreeMap<Vec<Option<String>>, (f64, f6
 
 /// All values that each hidden cell takes in some whole-numbered table that agrees with what is shown; by trying every one. `None` where
 /// that would take more than `budget` steps.
-fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Vec<Option<String>>, std::collections::BTreeSet<i128>>> {
+fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Labels, std::collections::BTreeSet<i128>>> {
     let hidden: Vec<_> = cells.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
     let equations = sums(cells);
     let mut values: BTreeMap<_, _> = cells.iter().map(|(k, v)| (k.clone(), *v)).collect();
     let mut found: BTreeMap<_, std::collections::BTreeSet<i128>> = hidden.iter().map(|k| (k.clone(), Default::default())).collect();
-    fn fits(equations: &[(Vec<Option<String>>, Vec<Vec<Option<String>>>)], values: &BTreeMap<Vec<Option<String>>, Option<i128>>) -> bool {
+    fn fits(equations: &[(Labels, Vec<Labels>)], values: &BTreeMap<Labels, Option<i128>>) -> bool {
         equations.iter().all(|(whole, parts)| {
             let known: i128 = parts.iter().filter_map(|p| values[p]).sum();
             let open = parts.iter().any(|p| values[p].is_none());
@@ -160,10 +167,10 @@ fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Vec
     #[allow(clippy::too_many_arguments, clippy::type_complexity)]
     fn go(
         at: usize,
-        hidden: &[Vec<Option<String>>],
-        equations: &[(Vec<Option<String>>, Vec<Vec<Option<String>>>)],
-        values: &mut BTreeMap<Vec<Option<String>>, Option<i128>>,
-        found: &mut BTreeMap<Vec<Option<String>>, std::collections::BTreeSet<i128>>,
+        hidden: &[Labels],
+        equations: &[(Labels, Vec<Labels>)],
+        values: &mut BTreeMap<Labels, Option<i128>>,
+        found: &mut BTreeMap<Labels, std::collections::BTreeSet<i128>>,
         most: i128,
         budget: &mut u64,
     ) -> Option<()> {
@@ -254,7 +261,11 @@ fn judge(rows: &[Row], verdict: &Verdict, policy: &ReleasePolicy, sums: bool) ->
         }
     }
     let shown = seen(&verdict.table, 0);
+<<<<<<< HEAD
     let truth = |key: &Vec<Option<String>>| {
+=======
+    let truth = |key: &Labels| {
+>>>>>>> b55e6c534306c48ea89aa5f857ec938128bdb80e
         rows.iter().filter(|r| key.iter().enumerate().all(|(i, k)| k.as_ref().is_none_or(|l| *l == format!("l{}", r.keys[i])))).count()
             as f64
     };
@@ -405,7 +416,11 @@ fn group_disclosure_hides_a_cell_that_is_nearly_its_margin() {
     policy.table.group_permille_max = 900;
     for margins in [Margins::None, Margins::Cube] {
         let output = table("t", &[3, 2], &[0, 1], &rows, &[MeasureOp::Count], margins);
+<<<<<<< HEAD
         let verdict = decide(&[output.clone()], &policy).remove(0).unwrap();
+=======
+        let verdict = decide(std::slice::from_ref(&output), &policy).remove(0).unwrap();
+>>>>>>> b55e6c534306c48ea89aa5f857ec938128bdb80e
         let grouped = |v: &Verdict| {
             v.evidence.cells.iter().filter(|c| c.causes.iter().any(|c| c.rule == CauseRule::Group)).map(|c| c.units).collect::<Vec<_>>()
         };
