@@ -165,6 +165,8 @@ rules! {
     TABLE_CELLS = "table.cells" ["Q41", "C26"] "the table has more cells than allowed" | "统计表单元格数超过上限" => "use coarser keys" | "请使用更粗的分组";
     TABLE_MINIMUM_UNITS = "table.minimum_units" ["Q41", "C26", "X55"] "too few units stand behind the table" | "统计表涉及的单元数不足" => "use coarser keys or more data" | "请使用更粗的分组或更多数据";
     TABLE_ALL_SUPPRESSED = "table.all_suppressed" ["Q41", "C26", "X55"] "no cell reaches the minimum frequency" | "所有单元格均未达到最小频数" => "use coarser keys" | "请使用更粗的分组";
+    TABLE_DERIVED_KEY = "table.derived_key" ["X30", "C26"] "a number that the module derived is no key: its values would be labels of its choosing" | "模块派生的数值不能作为分组字段：其取值会成为模块自选的标签" => "derive a category with declared labels" | "请派生声明了标签的类别字段";
+    TABLE_DERIVED_MEASURE = "table.derived_measure" ["X30", "C26"] "a figure over a number that the module derived waits for a reviewer" | "模块派生数值的统计量须经审核" => "measure a granted column, or wait for the review" | "请使用授权字段，或等待审核";
     TABLE_UNCODED = "table.uncoded" ["Q41"] "a minimum or maximum needs a column that is bottom- or top-coded" | "最小值或最大值须使用已作首尾编码的字段" => "clamp the column in the plan" | "请在方案中作首尾编码";
     TABLE_ORDER_MARGIN = "table.order_margin" ["Q41", "C26"] "smallest, largest and ranked values have no margins, and of one column only one set of keys in a job" | "最小值、最大值和分位数不得带合计，同一字段在一个任务中仅可按一组分组字段统计" => "ask for them in a table without margins, once a column" | "请在不含合计的统计表中请求，每个字段一次";
     TABLE_ATTACKER_BOUND = "table.attacker_bound" ["Q41", "C26", "X55"] "the tables have more cells, or more suppressed ones, than can be checked against an attacker" | "统计表单元格或隐藏单元格过多，无法验证能否被反推" => "use coarser keys" | "请使用更粗的分组";

@@ -270,7 +270,11 @@ impl<'a> Resolver<'a> {
             columns.push((&column.schema, loaded.unwrap_or_else(|| IdentityColumn::Extra(column.schema.clone()))));
         }
         columns.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-        RowIdentity { member, dataset: if carrier.is_some() { at.entry.id.to_string() } else { String::new() }, columns: columns.into_iter().map(|(_, c)| c).collect() }
+        RowIdentity {
+            member,
+            dataset: if carrier.is_some() { at.entry.id.to_string() } else { String::new() },
+            columns: columns.into_iter().map(|(_, c)| c).collect(),
+        }
     }
 
     /// Member and column of `alias.column`, among the first `before` members.

@@ -73,6 +73,12 @@ pub(super) fn table(rules: &TableRules, shown: &DecidedTable, evidence: &TableEv
     ]
 }
 
+/// A rule that makes an output wait.
+pub(super) fn held(why: &Refused) -> Check {
+    let threshold = why.subject_text().unwrap_or_default().to_owned();
+    check(why.rule().id, why.rule().clauses, threshold, format!("held: {}", why.rule().en))
+}
+
 /// The attack: whether it was needed and held off. No counts of what is hidden for whose sake.
 fn attacker(evidence: &TableEvidence, held: Option<&Refused>) -> Check {
     let outcome = match (held, evidence.attack.outcome) {

@@ -19,6 +19,7 @@
 
 mod attack;
 pub mod audit;
+mod derived;
 mod evidence;
 mod exact;
 mod group;
@@ -32,6 +33,7 @@ mod table;
 #[cfg(test)]
 mod laws;
 
+pub use derived::judge_derived;
 pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};
 pub use model::{DecidedModel, ModelTerm, decide_model};
 pub use primary::{Cause, CauseRule};

@@ -54,8 +54,8 @@ mod tests {
     use crate::limits::LimitExceeded;
     use crate::manifest::{DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
     use crate::plan::{
-        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, RowIdentity, Transform,
-        ViewColumn, ViewType, Visibility,
+        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput,
+        RowFilter, RowIdentity, Transform, ViewColumn, ViewType, Visibility,
     };
     use crate::schema::{ColumnSchema, ColumnType, LinkageKey, Role};
     use crate::secret::SecretText;
