@@ -23,11 +23,7 @@ use crate::policy::{Caller, actions};
 use crate::store::StoreError;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(read))
-        .routes(routes!(artefact))
-        .routes(routes!(evidence))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(artefact)).routes(routes!(evidence))
 }
 
 /// Which outputs a list shows.

@@ -209,10 +209,11 @@ impl Decision {
         let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
         let deciding = sdc::Deciding { policy, units: raw.units, rounding };
         let tables: Vec<_> = raw.tables.iter().map(|table| (table, coding(table, &raw.coded))).collect();
+        let derived: BTreeSet<String> = raw.derived_numbers().into_iter().map(str::to_owned).collect();
         let mut audit = Audit::of(raw.contributors);
         for (table, verdict) in raw.tables.iter().zip(sdc::decide_tables(&tables, &deciding)) {
             audit.note(table, &verdict);
-            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &raw.derived_numbers())?);
+            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &derived.iter().map(String::as_str).collect())?);
         }
         for model in &raw.models {
             outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);

@@ -35,9 +35,10 @@ pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
 pub use review::{
-    Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT, ReplyDue,
-    ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key, consolidate,
-    enrol_key, fingerprint, pending, reason_words, review_message, review_shown, reviewer_key, reviewer_keys, revoke_reviewer_key, rounds,
+    Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,
+    ReplyDue, ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key,
+    consolidate, enrol_key, fingerprint, pending, reason_words, review_message, review_shown, reviewer_key, reviewer_keys,
+    revoke_reviewer_key, rounds,
 };
 pub use verification::{
     Answered, Asking, Question, VERIFICATION, VerificationRow, conclude_answer, judge_question, reserve_answer, verification, verifications,

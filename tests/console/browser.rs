@@ -82,7 +82,10 @@ impl Browser {
     /// The width of the window, in CSS pixels.
     pub fn width(&self, width: u32) {
         let height = if width < 600 { 844 } else { 900 };
-        self.chrome("Emulation.setDeviceMetricsOverride", json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }));
+        self.chrome(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
+        );
     }
 
     fn element(&self, selector: &str) -> Result<String, String> {

@@ -6,8 +6,8 @@ use cedar_policy::{Entities, EntityUid};
 use super::*;
 use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
 use crate::policy::resource::{
-    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
-    ReviewerKey, SigningKey, Verification,
+    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope,
+    Release, ReviewerKey, SigningKey, Verification,
 };
 use crate::policy::{Role, actions as a};
 
@@ -157,10 +157,7 @@ const MATRIX: &[Row] = &[
     Row(
         "give a review more time, decide an appeal",
         ["●", "-", "-", "-", "-", "-", "-", "-"],
-        &[
-            |z, t| z.allows::<a::ReleaseExtend>(&t.caller, &t.release()),
-            |z, t| z.allows::<a::ReleaseAppealDecide>(&t.caller, &t.release()),
-        ],
+        &[|z, t| z.allows::<a::ReleaseExtend>(&t.caller, &t.release()), |z, t| z.allows::<a::ReleaseAppealDecide>(&t.caller, &t.release())],
     ),
     // By account, not by organisation: everyone here is someone else.
     Row(
@@ -260,7 +257,10 @@ fn what_else_is_denied() {
     }
     let caller = Caller::for_tests("li", "mine", Role::OutputChecker);
     let t = Things { caller, case };
-    assert!(authz.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key()) && !authz.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key()));
+    assert!(
+        authz.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key())
+            && !authz.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key())
+    );
     // One's own account only, by name and not by organisation.
     let caller = Caller::for_tests("op", "mine", Role::Operator);
     let account = |name: &str| Account { name: name.parse().unwrap(), org: org("mine"), role: Role::Operator };
