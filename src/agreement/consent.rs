@@ -186,8 +186,7 @@ mod tests {
         let t = &signed.token;
         let now = "2026-06-01T00:00:00Z".parse().unwrap();
         let (agreement, purpose, module, namespace) = (&t.agreement, &t.purpose, &t.module, &t.namespace);
-        let asked =
-            Asked { operator: &operator, agreement, purpose, module, namespace, linkage: Some(LinkageKey::ResidentId), now };
+        let asked = Asked { operator: &operator, agreement, purpose, module, namespace, linkage: Some(LinkageKey::ResidentId), now };
         signed.binds(&asked).unwrap();
         let why = |asked: &Asked<'_>| {
             let refused = signed.binds(asked).unwrap_err();

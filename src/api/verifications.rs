@@ -73,8 +73,7 @@ async fn ask(State(app): State<App>, Signed(caller): Signed, JsonBody(new): Json
     let request = VerificationRequest { agreement, plan, module, purpose, token };
     let due = app.blocking(move |app| app.jobs.verify(permit, request, received)).await?;
     tokio::time::sleep_until(due.at.into()).await;
-    let answer =
-        VerificationAnswer { id: due.answered.id().clone(), answer: due.answered.answer().to_owned(), leaf: due.answered.leaf() };
+    let answer = VerificationAnswer { id: due.answered.id().clone(), answer: due.answered.answer().to_owned(), leaf: due.answered.leaf() };
     let mut body = serde_json::to_vec(&answer).map_err(|e| ApiError::Internal(e.to_string()))?;
     // White space behind a JSON value is none of its bytes.
     body.resize(body.len().max(ANSWER_BYTES), b' ');

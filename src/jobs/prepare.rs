@@ -183,7 +183,11 @@ pub(super) fn pin(connection: &Connection, dataset: &DatasetId, entries: &BTreeM
 }
 
 /// Entries of a plan: the newest, or the pinned revisions.
-pub(super) fn entries(connection: &Connection, plan: &FusionPlan, pinned: Option<&[PinnedSource]>) -> Result<BTreeMap<DatasetId, EntryRow>, JobError> {
+pub(super) fn entries(
+    connection: &Connection,
+    plan: &FusionPlan,
+    pinned: Option<&[PinnedSource]>,
+) -> Result<BTreeMap<DatasetId, EntryRow>, JobError> {
     let mut found = BTreeMap::new();
     for dataset in plan.datasets() {
         let revision = pinned.and_then(|p| p.iter().find(|s| s.dataset == *dataset)).map(|s| s.entry_revision);

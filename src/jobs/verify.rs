@@ -244,7 +244,9 @@ mod tests {
     fn an_answer_is_sent_on_a_multiple_that_leaves_the_guest_its_window() {
         let received = Instant::now();
         let ms = Duration::from_millis;
-        for (ready, answer_ms, steps) in [(0, 1000, 1), (400, 1000, 1), (476, 1000, 2), (30, 100, 2), (80, 100, 3), (5000, 1000, 6), (0, 60_000, 1)] {
+        for (ready, answer_ms, steps) in
+            [(0, 1000, 1), (400, 1000, 1), (476, 1000, 2), (30, 100, 2), (80, 100, 3), (5000, 1000, 6), (0, 60_000, 1)]
+        {
             let (window, sent) = schedule(received, received + ms(ready), answer_ms);
             assert_eq!(sent - received, ms(u64::from(answer_ms) * steps), "{ready} {answer_ms}");
             assert_eq!(sent - window, MARGIN);

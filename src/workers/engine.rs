@@ -146,7 +146,11 @@ impl EngineSession {
                     return if out.len() == tables.len() { Ok(out) } else { Err(WorkerError::OutOfTurn("a table is missing")) };
                 }
                 EngineReply::Failed(failure) => return Err(failure.into()),
-                EngineReply::Fused { .. } | EngineReply::Ready | EngineReply::GuestWanted | EngineReply::Sums(_) | EngineReply::Answer { .. } => {
+                EngineReply::Fused { .. }
+                | EngineReply::Ready
+                | EngineReply::GuestWanted
+                | EngineReply::Sums(_)
+                | EngineReply::Answer { .. } => {
                     return Err(WorkerError::OutOfTurn("a table was due"));
                 }
             }

@@ -38,5 +38,5 @@ pub use ingest::{IngestError, Ingested};
 pub use memory::{CALLS_WAITING_MAX, Patience, Share};
 pub use pool::{WorkerSettings, Workers};
 pub use probe::{Jail, ProbeError, RoleJail};
-pub use verify::{Answering, SubjectAnswer};
 pub use process::{KillSwitch, WorkerError, spawn};
+pub use verify::{Answering, SubjectAnswer};

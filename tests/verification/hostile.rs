@@ -36,7 +36,9 @@ fn a_module_says_a_label_of_its_own_and_nothing_else() {
     // Nothing of it is in the lists that the operator and the provider read.
     let listed = world.operator.get("/v1/verifications").good();
     assert_eq!(listed.as_array().unwrap().len(), 5 + DEEDS.len());
-    assert!(listed.as_array().unwrap().iter().all(|row| row["cause"].is_null() && row.get("answer").is_none() && row.get("subject").is_none()));
+    assert!(
+        listed.as_array().unwrap().iter().all(|row| row["cause"].is_null() && row.get("answer").is_none() && row.get("subject").is_none())
+    );
     assert_eq!(world.bureau.get("/v1/verifications").good().as_array().unwrap().len(), 5 + DEEDS.len());
     assert!(!world.server.log().contains("M0000"), "no identifier in the server's log");
 }

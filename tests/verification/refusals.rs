@@ -28,7 +28,11 @@ fn tokens_and_issuers_are_refused_by_name() {
     for other in [format!("{},{}", subject(1), subject(2)), " M000001".into(), String::new()] {
         // A list of subjects, white space, nothing: an opaque identifier has no commas forbidden, but no one of this name is known.
         let answer = world.ask_with(&with(&with(&token, "subject", other.clone().into()), "nonce", nonce().into()));
-        if other.contains(',') { assert_eq!(answer.good()["answer"], "none") } else { answer.refused("request.malformed"); }
+        if other.contains(',') {
+            assert_eq!(answer.good()["answer"], "none")
+        } else {
+            answer.refused("request.malformed");
+        }
     }
     world.ask_with(&with(&token, "nonce", "1".into())).refused("request.malformed");
     // Tampered bytes, in every field, and a signature of somebody else.
@@ -97,7 +101,10 @@ fn budgets_papers_freeze_and_consent_hold_on_the_next_call() {
     let plain = PLAN.replace("verification = true", "").replace("plan-1", "plan-2");
     world.operator.post_toml("/v1/plans", &plain).refused("dataset.sharing_none");
     // Nor does an agreement that opens another door beside.
-    world.operator.post_toml("/v1/agreements", &AGREEMENT.replace("agr-1", "agr-2").replace("[\"verification\"]", "[\"verification\", \"table\"]")).good();
+    world
+        .operator
+        .post_toml("/v1/agreements", &AGREEMENT.replace("agr-1", "agr-2").replace("[\"verification\"]", "[\"verification\", \"table\"]"))
+        .good();
     world.bureau.post("/v1/agreements/agr-2/countersign", &json!({})).good();
     let mut question = world.question(&sign(&world.issuer, &with(&world.token(4), "agreement", "agr-2".into())));
     question["agreement"] = "agr-2".into();

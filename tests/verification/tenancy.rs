@@ -35,7 +35,8 @@ fn applicants_are_told_by_the_predicate_and_nobody_else_is() {
     let insurance = format!("person,month,paid\n{}{}{}{}", insured(&good), months(&gap, &gap_months), insured(&owner), insured(&withdrawn));
     let applications = format!("person\n{good}\n{gap}\n{owner}\n{withdrawn}\n");
     let property = format!("person,owns\n{good},no\n{gap},no\n{owner},yes\n");
-    let consents = [&good, &gap, &owner].iter().fold("unit,purpose,expiry\n".to_owned(), |t, who| t + &format!("{who},tenancy_check,2035-12-31\n"));
+    let consents =
+        [&good, &gap, &owner].iter().fold("unit,purpose,expiry\n".to_owned(), |t, who| t + &format!("{who},tenancy_check,2035-12-31\n"));
     let server = Server::start();
     let operator = ("platform-zhao", "rental-platform");
     let members = [

@@ -35,7 +35,20 @@ fn shape(world: &World, n: u64) -> String {
 
 /// Probability that a random latency of `a` is above one of `b`, ties halved: 0.5 where they cannot be told apart (Mann and Whitney).
 fn auc(a: &[f64], b: &[f64]) -> f64 {
-    let wins: f64 = a.iter().flat_map(|x| b.iter().map(move |y| if x > y { 1.0 } else if x < y { 0.0 } else { 0.5 })).sum();
+    let wins: f64 = a
+        .iter()
+        .flat_map(|x| {
+            b.iter().map(move |y| {
+                if x > y {
+                    1.0
+                } else if x < y {
+                    0.0
+                } else {
+                    0.5
+                }
+            })
+        })
+        .sum();
     wins / (a.len() * b.len()) as f64
 }
 
@@ -76,6 +89,10 @@ fn an_unknown_subject_cannot_be_told_from_a_no() {
         sorted.sort_by(f64::total_cmp);
         sorted[sorted.len() / 2]
     };
-    println!("{PAIRS} pairs: area {area:.3} (chance 0.5, sigma {sigma:.3}); median known {:.1} ms, unknown {:.1} ms", median(&there), median(&not_there));
+    println!(
+        "{PAIRS} pairs: area {area:.3} (chance 0.5, sigma {sigma:.3}); median known {:.1} ms, unknown {:.1} ms",
+        median(&there),
+        median(&not_there)
+    );
     assert!((area - 0.5).abs() < 3.5 * sigma, "latency tells who is known: area {area}, sigma {sigma}");
 }

@@ -64,7 +64,9 @@ impl World {
         let (issuer, _) = signing_key();
         let mut world = Self { server, authority, bureau, operator, checker, issuer, module: String::new(), key };
         world.bureau.post_toml("/v1/datasets", ENTRY).good();
-        let rows = people.iter().fold("member,deed,value\n".to_owned(), |text, (n, deed, value)| text + &format!("{},{deed},{value}\n", subject(*n)));
+        let rows = people
+            .iter()
+            .fold("member,deed,value\n".to_owned(), |text, (n, deed, value)| text + &format!("{},{deed},{value}\n", subject(*n)));
         world.bureau.upload("/v1/datasets/people/versions?format=csv", rows.as_bytes()).good();
         world.consents(&people.iter().map(|(n, ..)| *n).collect::<Vec<_>>());
         world.operator.post_toml("/v1/plans", PLAN).good();

@@ -6,8 +6,8 @@ use cedar_policy::{Entities, EntityUid};
 use super::*;
 use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
 use crate::policy::resource::{
-    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
-    SigningKey, Verification,
+    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope,
+    Release, SigningKey, Verification,
 };
 use crate::policy::{Role, actions as a};
 

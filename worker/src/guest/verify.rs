@@ -25,7 +25,7 @@ pub fn answer(channel: &Channel, start: &VerifyStart, fds: Vec<OwnedFd>, confine
     let [code, socket] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| FrameError::Descriptors)?;
     // From the last stage on no descriptor can be sent or received: the same socket, without them.
     let server = channel.as_fd().try_clone_to_owned().map_err(FrameError::Io)?;
-    let (server, mut engine) = (Channel::plain(UnixStream::from(server)), Channel::plain(UnixStream::from(socket)));
+    let (mut server, mut engine) = (Channel::plain(UnixStream::from(server)), Channel::plain(UnixStream::from(socket)));
     start.manifest.validate().map_err(|_| FrameError::Malformed)?;
     let allowance = Allowance { fuel: start.fuel, memory_bytes_max: start.memory_bytes_max, answer_bytes_max: ANSWER_BYTES_MAX };
     let sandbox = Sandbox::load(allowance, code, "answer", confine).ok_or(FrameError::Malformed)?;
@@ -59,4 +59,3 @@ fn failure(error: &wasmtime::Error, refused: Option<protocol::limits::LimitExcee
         _ => GuestFailure::Trap,
     }
 }
-
