@@ -42,7 +42,8 @@ pub(super) fn stacked(title: &str, about: &str, parts: &[(&str, &str)], columns:
     let width = (columns.len() as f64).mul_add(STEP, 24.0).max(360.0);
     let mut svg = String::new();
     open(&mut svg, "stacked", (width, FIELD + 64.0), title, about);
-    let _ = write!(svg, "<line class=\"axis\" x1=\"12\" x2=\"{:.0}\" y1=\"{:.1}\" y2=\"{:.1}\"/>", width - 12.0, FIELD + 16.0, FIELD + 16.0);
+    let _ =
+        write!(svg, "<line class=\"axis\" x1=\"12\" x2=\"{:.0}\" y1=\"{:.1}\" y2=\"{:.1}\"/>", width - 12.0, FIELD + 16.0, FIELD + 16.0);
     for (i, (name, figures)) in columns.iter().enumerate() {
         let x = (i as f64).mul_add(STEP, 16.0);
         let mut y = FIELD + 16.0;

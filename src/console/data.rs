@@ -50,7 +50,10 @@ pub(super) async fn list(desk: Desk) -> Shown {
 pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
     let w = desk.w();
     let entry = desk.get(&format!("/v1/datasets/{id}")).await?;
-    let class = |pointer: &str| Cell::text(desk.say(text(&entry, &format!("/entry/{pointer}/class")))).and_muted(text(&entry, &format!("/entry/{pointer}/legal_basis")));
+    let class = |pointer: &str| {
+        Cell::text(desk.say(text(&entry, &format!("/entry/{pointer}/class"))))
+            .and_muted(text(&entry, &format!("/entry/{pointer}/legal_basis")))
+    };
     let personal = if is(&entry, "/entry/personal_information") { w.personal } else { w.no_personal };
     let facts = Facts::default()
         .add(w.provider, Cell::text(text(&entry, "/owner")))

@@ -11,8 +11,8 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde_json::Value;
 
 use super::frame::{Frame, Who};
-use super::kit::{Cell, Facts, Note, Part, Section, Tone};
 use super::json::{list, text};
+use super::kit::{Cell, Facts, Note, Part, Section, Tone};
 use super::session::{Session, same};
 use super::words::{Lang, Words};
 use super::{Console, labels};

@@ -104,7 +104,11 @@ fn note(w: &Words, why: &str) -> Option<Note> {
 }
 
 /// The form, with a mark of its own in a cookie: without a session there is none that another site could not know.
-pub(super) async fn sign_in_form(State(console): State<Console>, headers: HeaderMap, Query(asked): Query<HashMap<String, String>>) -> Response {
+pub(super) async fn sign_in_form(
+    State(console): State<Console>,
+    headers: HeaderMap,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Response {
     let asked = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
     sign_in_page(&console, &headers, asked("why"), inside(asked("to")), StatusCode::OK)
 }
@@ -203,7 +207,9 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_elsewhere() {
-        for to in ["https://evil.example/", "//evil.example", "/console//evil.example", "/console/\\evil", "/v1/me", "", "/console/\r\nx: y"] {
+        for to in
+            ["https://evil.example/", "//evil.example", "/console//evil.example", "/console/\\evil", "/v1/me", "", "/console/\r\nx: y"]
+        {
             assert_eq!(inside(to), "/console/", "{to}");
         }
         assert_eq!(inside("/console/releases?state=held&page=2"), "/console/releases?state=held&page=2");

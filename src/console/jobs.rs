@@ -56,7 +56,12 @@ fn outputs(job: &Value) -> Cell {
 async fn form(desk: &Desk) -> Result<Form, Trouble> {
     let w = desk.w();
     let (plans, modules, agreements) = (desk.get("/v1/plans").await?, desk.get("/v1/modules").await?, desk.get("/v1/agreements").await?);
-    let pick = |name: &'static str, label: &str, options: Vec<(String, String)>| Field::Pick { name, label: label.into(), options, value: String::new() };
+    let pick = |name: &'static str, label: &str, options: Vec<(String, String)>| Field::Pick {
+        name,
+        label: label.into(),
+        options,
+        value: String::new(),
+    };
     let plan = items(&plans, "").iter().map(|p| (text(p, "/id").to_owned(), format!("{} ({})", text(p, "/plan/title"), text(p, "/id"))));
     let module = items(&modules, "").iter().map(|m| {
         (text(m, "/digest").to_owned(), format!("{} {} · {}", text(m, "/name"), text(m, "/version"), desk.say(text(m, "/state"))))
@@ -129,7 +134,8 @@ fn phases(desk: &Desk, job: &Value, word: &str, ended: bool) -> Section {
         (String::new(), format!("{mark}{}", desk.say(phase)), Some(i) == reached)
     });
     let section = Section::new("phases", w.phases).hint(if ended { "" } else { w.phase_live });
-    let section = section.part(Part::Phases { id: text(job, "/id").to_owned(), live: !ended, steps: links.map(|(_, t, here)| (t, here)).collect() });
+    let section =
+        section.part(Part::Phases { id: text(job, "/id").to_owned(), live: !ended, steps: links.map(|(_, t, here)| (t, here)).collect() });
     if ended || !desk.is(SUBMITS) {
         return section;
     }
@@ -174,4 +180,3 @@ pub(super) async fn cancel(Path(id): Path<String>, posted: Posted) -> Result<Res
     posted.desk.post(&format!("/v1/jobs/{id}/cancel"), &Value::Null).await?;
     Ok(posted.desk.back(&format!("/console/jobs/{id}"), "cancelled"))
 }
-

@@ -173,20 +173,8 @@ pub(super) fn done(lang: Lang, word: &str) -> Option<&'static str> {
 pub(super) const REGULATIONS: [(char, &str, &str, &str, &str); 5] = [
     ('X', "厦门经济特区数据条例", "Xiamen Special Economic Zone Data Regulations", "2023-03-01 起施行", "in force from 2023-03-01"),
     ('S', "苏州市数据条例", "Suzhou Data Regulations", "已施行", "in force"),
-    (
-        'C',
-        "重庆市大数据发展管理条例(草案, 2021)",
-        "Chongqing Big Data Development Regulations (draft, 2021)",
-        "草案",
-        "draft",
-    ),
-    (
-        'H',
-        "惠州市公共数据管理实施细则",
-        "Huizhou Public Data Implementation Rules",
-        "2024-01-03 起施行",
-        "in force from 2024-01-03",
-    ),
+    ('C', "重庆市大数据发展管理条例(草案, 2021)", "Chongqing Big Data Development Regulations (draft, 2021)", "草案", "draft"),
+    ('H', "惠州市公共数据管理实施细则", "Huizhou Public Data Implementation Rules", "2024-01-03 起施行", "in force from 2024-01-03"),
     ('Q', "青岛市公共数据管理办法", "Qingdao Public Data Measures", "2024-02-01 起施行", "in force from 2024-02-01"),
 ];
 

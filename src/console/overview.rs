@@ -38,7 +38,9 @@ pub(super) async fn show(desk: Desk) -> Shown {
 
 fn indicators(desk: &Desk, all: &[Value]) -> Section {
     let w = desk.w();
-    let count = |state: &str| Cell::link(format!("/console/releases?state={state}"), all.iter().filter(|r| text(r, "/state") == state).count().to_string());
+    let count = |state: &str| {
+        Cell::link(format!("/console/releases?state={state}"), all.iter().filter(|r| text(r, "/state") == state).count().to_string())
+    };
     let facts = Facts::default()
         .add(w.in_review, count("held"))
         .add(w.released, count("released"))
@@ -89,7 +91,10 @@ fn history(desk: &Desk, all: &[Value]) -> Section {
     for (date, figures) in counts.iter().rev().filter(|(_, n)| n.iter().any(|n| *n > 0)) {
         table.push([Cell::text(date)].into_iter().chain(figures.iter().map(|n| Cell::text(n.to_string()))).collect());
     }
-    Section::new("history", w.history).hint(w.history_text).part(Part::Chart(chart::stacked(w.history, w.history_text, &parts, &columns))).table(table)
+    Section::new("history", w.history)
+        .hint(w.history_text)
+        .part(Part::Chart(chart::stacked(w.history, w.history_text, &parts, &columns)))
+        .table(table)
 }
 
 /// Budgets of the kinds of identifier that the plans the caller sees are about.

@@ -53,7 +53,8 @@ pub(super) async fn list(desk: Desk) -> Shown {
             Cell::text(texts(agreement, "/unsigned").join(desk.lang().separator())),
         ]);
     }
-    let mut asked = Table::new(w.applications_caption, &[w.application, w.col_operator, w.use_case, w.submitted_at, w.waiting_for], w.none_yet);
+    let mut asked =
+        Table::new(w.applications_caption, &[w.application, w.col_operator, w.use_case, w.submitted_at, w.waiting_for], w.none_yet);
     for application in items(&applications, "") {
         let id = text(application, "/document/id");
         asked.push(vec![
@@ -148,16 +149,29 @@ pub(super) async fn application(desk: Desk, Path(id): Path<String>) -> Shown {
             Some(false) => Cell::chip(Tone::Bad, w.refuse),
             None => Cell::chip(Tone::Wait, w.waiting_for),
         };
-        table.push(vec![Cell::text(provider), word, Cell::text(text(decision, "/reason")), Cell::text(text(decision, "/basis")), Cell::text(time(decision, "/at"))]);
+        table.push(vec![
+            Cell::text(provider),
+            word,
+            Cell::text(text(decision, "/reason")),
+            Cell::text(text(decision, "/basis")),
+            Cell::text(time(decision, "/at")),
+        ]);
     }
-    let section = Section::new("application", w.application).facts(facts).table(columns(&desk, document.get("columns").unwrap_or(&Value::Null)));
+    let section =
+        Section::new("application", w.application).facts(facts).table(columns(&desk, document.get("columns").unwrap_or(&Value::Null)));
     let page = desk.page(id.as_str()).under("/console/papers", w.papers).section(section);
     let page = page.section(Section::new("decisions", w.decision).table(table));
     if !desk.is(&[Role::Provider]) || !undecided(&found).contains(&desk.me().org.as_str()) {
         return Ok(page.show());
     }
     let options = [("yes", w.grant), ("no", w.refuse)].map(|(key, label)| (key.to_owned(), label.to_owned(), String::new()));
-    let line = |name: &'static str, label: &str| Field::Line { name, label: label.into(), hint: String::new(), value: String::new(), required: false };
+    let line = |name: &'static str, label: &str| Field::Line {
+        name,
+        label: label.into(),
+        hint: String::new(),
+        value: String::new(),
+        required: false,
+    };
     let form = Form::new(format!("/console/papers/applications/{id}/decide"), desk.mark(), w.decide)
         .field(Field::Choice { name: "decision", label: w.decision.into(), options: options.into() })
         .field(line("reason", w.reason))

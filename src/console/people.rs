@@ -92,12 +92,12 @@ pub(super) async fn clauses(desk: Desk) -> Shown {
     let w = desk.w();
     let mut titles = Table::new(w.regulation, &[w.sign, w.regulation, w.in_force_from, w.articles_used], w.none_yet);
     for (sign, zh, en, since_zh, since_en) in REGULATIONS {
-        let mut articles: Vec<u32> =
-            RULES.iter().flat_map(|r| r.clauses).filter_map(|c| c.strip_prefix(sign)?.parse().ok()).collect();
+        let mut articles: Vec<u32> = RULES.iter().flat_map(|r| r.clauses).filter_map(|c| c.strip_prefix(sign)?.parse().ok()).collect();
         articles.sort_unstable();
         articles.dedup();
         let articles: Vec<String> = articles.iter().map(|n| format!("{sign}{n}")).collect();
-        let (title, since) = if desk.lang() == Lang::Zh { (Cell::text(zh), since_zh) } else { (Cell::text(en).line().and_muted(zh), since_en) };
+        let (title, since) =
+            if desk.lang() == Lang::Zh { (Cell::text(zh), since_zh) } else { (Cell::text(en).line().and_muted(zh), since_en) };
         titles.push(vec![Cell::code(sign.to_string()), title, Cell::text(since), Cell::text(articles.join(desk.lang().separator()))]);
     }
     let mut rules = Table::new(w.rule, &[w.rule, w.refused, w.remedy, w.clauses], w.none_yet);

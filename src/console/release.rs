@@ -77,7 +77,9 @@ fn basis(desk: &Desk, papers: &Papers, release: &Value) -> Section {
     let id = text(release, "/facts/agreement");
     let at = |pointer: &str| text(agreement, &format!("/terms/agreement{pointer}"));
     let term = if at("/term/from").is_empty() { String::new() } else { format!("{} – {}", at("/term/from"), at("/term/until")) };
-    let committed = ["true", "compliant", "secure"].iter().all(|c| application.pointer(&format!("/document/commitments/{c}")) == Some(&Value::Bool(true)));
+    let committed = ["true", "compliant", "secure"]
+        .iter()
+        .all(|c| application.pointer(&format!("/document/commitments/{c}")) == Some(&Value::Bool(true)));
     let named = if agreement.is_null() { Cell::code(id) } else { Cell::link(format!("/console/papers/agreements/{id}"), id) };
     let facts = Facts::default()
         .add(w.agreement, named)
@@ -120,7 +122,11 @@ fn fields(desk: &Desk, papers: &Papers, release: &Value) -> Section {
     for output in list(plan, "/plan/outputs") {
         let transform = output.pointer("/transform").unwrap_or(&Value::Null);
         let word = transform.as_str().or_else(|| transform.as_object().and_then(|o| o.keys().next().map(String::as_str)));
-        granted.push(vec![Cell::code(text(output, "/name")), Cell::code(text(output, "/from")), Cell::text(desk.say(word.unwrap_or_default()))]);
+        granted.push(vec![
+            Cell::code(text(output, "/name")),
+            Cell::code(text(output, "/from")),
+            Cell::text(desk.say(word.unwrap_or_default())),
+        ]);
     }
     Section::new("fields", w.sec_fields).facts(facts).table(table).table(granted)
 }
@@ -140,9 +146,9 @@ fn code(desk: &Desk, papers: &Papers, release: &Value) -> Section {
 
 /// A clause list with the regulation of each.
 pub(super) fn clauses(desk: &Desk, value: &Value, pointer: &str) -> Cell {
-    texts(value, pointer).into_iter().fold(Cell::default(), |cell, clause| {
-        cell.and_link("/console/clauses", labels::article(desk.lang(), clause))
-    })
+    texts(value, pointer)
+        .into_iter()
+        .fold(Cell::default(), |cell, clause| cell.and_link("/console/clauses", labels::article(desk.lang(), clause)))
 }
 
 fn rules(desk: &Desk, release: &Value, job: &Value) -> Section {

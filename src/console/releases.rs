@@ -164,7 +164,11 @@ fn row(desk: &Desk, papers: &Papers, release: &Value) -> Vec<Cell> {
     let agreed = text(release, "/facts/agreement");
     let named = if agreement.is_null() { Cell::code(agreed) } else { Cell::link(format!("/console/papers/agreements/{agreed}"), agreed) };
     vec![
-        Cell::link(format!("/console/releases/{id}"), text(release, "/name")).line().and_code(id).line().and_muted(time(release, "/created_at")),
+        Cell::link(format!("/console/releases/{id}"), text(release, "/name"))
+            .line()
+            .and_code(id)
+            .line()
+            .and_muted(time(release, "/created_at")),
         Cell::text(text(release, "/org")),
         named.line().and_muted(until),
         Cell::text(text(papers.application(release), "/document/use_case")).line().and_muted(text(release, "/facts/purpose")),
@@ -188,8 +192,22 @@ fn row(desk: &Desk, papers: &Papers, release: &Value) -> Vec<Cell> {
 pub(super) fn table(desk: &Desk, papers: &Papers, releases: &[&Value]) -> Table {
     let w = desk.w();
     let heads = [
-        w.col_id, w.col_operator, w.col_agreement, w.col_use_case, w.col_catalogue, w.col_keys, w.col_personal, w.col_module, w.col_kind,
-        w.col_checks, w.col_opinion, w.col_clock, w.col_recipient, w.col_product, w.col_feedback, w.col_evidence,
+        w.col_id,
+        w.col_operator,
+        w.col_agreement,
+        w.col_use_case,
+        w.col_catalogue,
+        w.col_keys,
+        w.col_personal,
+        w.col_module,
+        w.col_kind,
+        w.col_checks,
+        w.col_opinion,
+        w.col_clock,
+        w.col_recipient,
+        w.col_product,
+        w.col_feedback,
+        w.col_evidence,
     ];
     let mut table = Table::new(w.releases_caption, &heads, w.releases_none).wide();
     releases.iter().for_each(|release| table.push(row(desk, papers, release)));
