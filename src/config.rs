@@ -61,6 +61,7 @@ struct Written {
     request_timeout_s: Option<u64>,
     upload_timeout_s: Option<u64>,
     upload_bytes_max: Option<u64>,
+    log_checked_every_s: Option<u64>,
     shutdown_grace_s: Option<u64>,
 }
 
@@ -100,7 +101,7 @@ impl Config {
 }
 
 /// The elements that the environment may set.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "data_dir",
     "worker",
     "listen",
@@ -120,6 +121,7 @@ const NAMES: [&str; 20] = [
     "request_timeout_s",
     "upload_timeout_s",
     "upload_bytes_max",
+    "log_checked_every_s",
     "shutdown_grace_s",
 ];
 
@@ -169,6 +171,7 @@ impl Written {
             upload_timeout: seconds("upload_timeout_s", self.upload_timeout_s, safe.upload_timeout, 86_400)?,
             upload_bytes_max: within("upload_bytes_max", self.upload_bytes_max, safe.upload_bytes_max, (1, safe.upload_bytes_max))?,
             denials_counted_every: safe.denials_counted_every,
+            log_checked_every: seconds("log_checked_every_s", self.log_checked_every_s, safe.log_checked_every, 86_400)?,
             shutdown_grace: seconds("shutdown_grace_s", self.shutdown_grace_s, safe.shutdown_grace, 600)?,
             waived: Waived::parse(self.waive_jail_layers.as_deref().unwrap_or(""))
                 .map_err(|e| ConfigError::Range { name: "waive_jail_layers", why: format!("not a list of waivable layers: {e}") })?,

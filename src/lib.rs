@@ -13,6 +13,7 @@
 //! | [`gate`] | the one exit: decides, logs, releases |
 //! | [`workers`] | the untrusted processes and what is said to them |
 //! | [`jobs`] | queue and life of a job, imports, modules, disposal |
+//! | [`supervision`] | alerts, orders and figures for supervisors |
 //! | [`api`] | HTTP; alone knows status codes |
 //! | [`console`] | pages: a client of [`api`] in the same process, with the token of whoever signed in |
 //! | [`config`], [`cli`] | settings and commands |
@@ -75,5 +76,6 @@ pub mod policy;
 pub mod refusal;
 pub mod sdc;
 pub mod store;
+pub mod supervision;
 pub mod tlog;
 pub mod workers;

@@ -166,6 +166,9 @@ rules! {
     TABLE_MINIMUM_UNITS = "table.minimum_units" ["Q41", "C26", "X55"] "too few units stand behind the table" | "统计表涉及的单元数不足" => "use coarser keys or more data" | "请使用更粗的分组或更多数据";
     TABLE_ALL_SUPPRESSED = "table.all_suppressed" ["Q41", "C26", "X55"] "no cell reaches the minimum frequency" | "所有单元格均未达到最小频数" => "use coarser keys" | "请使用更粗的分组";
     TABLE_UNCODED = "table.uncoded" ["Q41"] "a minimum or maximum needs a column that is bottom- or top-coded" | "最小值或最大值须使用已作首尾编码的字段" => "clamp the column in the plan" | "请在方案中作首尾编码";
+    TABLE_ORDER_MARGIN = "table.order_margin" ["Q41", "C26"] "smallest, largest and ranked values have no margins, and of one column only one set of keys in a job" | "最小值、最大值和分位数不得带合计，同一字段在一个任务中仅可按一组分组字段统计" => "ask for them in a table without margins, once a column" | "请在不含合计的统计表中请求，每个字段一次";
+    TABLE_ATTACKER_BOUND = "table.attacker_bound" ["Q41", "C26", "X55"] "the tables have more cells, or more suppressed ones, than can be checked against an attacker" | "统计表单元格或隐藏单元格过多，无法验证能否被反推" => "use coarser keys" | "请使用更粗的分组";
+    TABLE_ATTACKER = "table.attacker" ["Q41", "C26", "X55"] "no set of suppressed cells keeps the others from telling one of them" | "无法通过隐藏单元格防止被反推" => "use coarser keys or leave the margins out" | "请使用更粗的分组或不带合计";
     MODEL_CAPACITY = "model.capacity" ["Q35", "C26"] "the model holds more numbers than allowed" | "模型参数数量超过上限" => "use fewer features" | "请减少特征";
     MODEL_INVALID = "model.invalid" ["Q35"] "the model is not one of the typed forms" | "模型不符合类型化格式" => "hand in a linear model over granted columns" | "请提交基于授权字段的线性模型";
     MODEL_UNITS = "model.units" ["Q35", "X55"] "too few units stand behind the model" | "模型涉及的单元数不足" => "use more data" | "请使用更多数据";

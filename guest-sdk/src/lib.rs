@@ -34,7 +34,7 @@ pub mod fold;
 mod manifest;
 mod view;
 
-pub use ask::{LinearModel, Link, Table, log, seed, submit, table};
+pub use ask::{LinearModel, Link, Margins, Table, log, seed, submit, table};
 pub use column::{Category, Codes, IntegerColumn, Integers, Validity};
 pub use manifest::{Declared, bytes};
 pub use view::{Out, Rows, View};

@@ -27,6 +27,7 @@
 
 pub mod canonical;
 pub mod column;
+pub mod contributors;
 pub mod fold;
 pub mod frame;
 pub mod jail;

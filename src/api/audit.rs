@@ -20,6 +20,7 @@ use super::state::{App, random_hex};
 use crate::policy::{Caller, token};
 use crate::refusal::{self, Refused};
 use crate::store::StoreError;
+use crate::supervision;
 use crate::tlog::leaf::LeafKind;
 
 /// Bytes of an authorisation header; a token has 47.
@@ -114,9 +115,11 @@ pub(super) async fn audit(State(app): State<App>, mut request: Request, next: Ne
 }
 
 async fn deny(app: &App, caller: Caller, method: String, route: String, refused: &Refused) -> Result<(), ApiError> {
-    let about = json!({ "method": method, "route": route, "rule": refused.rule().id, "clauses": refused.rule().clauses });
+    let rule = refused.rule().id;
+    let about = json!({ "method": method, "route": route, "rule": rule, "clauses": refused.rule().clauses });
     app.write(move |app, tx| {
         let _ = app.append(tx, LeafKind::Denial, &caller, ("denied", about), &[])?;
+        supervision::denied(tx, &caller.principal().org, rule, app.now())?;
         Ok(())
     })
     .await

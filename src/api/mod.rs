@@ -14,6 +14,7 @@ mod body;
 mod error;
 mod init;
 mod interface;
+mod log_check;
 mod openapi;
 mod server;
 mod settings;
@@ -35,6 +36,7 @@ mod plans;
 mod policies;
 mod principals;
 mod releases;
+mod supervision;
 mod system;
 
 pub use error::ApiError;
@@ -69,6 +71,7 @@ fn signed() -> OpenApiRouter<App> {
         .merge(jobs::routes())
         .merge(releases::routes())
         .merge(freeze::routes())
+        .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())
         .merge(log::routes())

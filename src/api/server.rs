@@ -103,6 +103,7 @@ pub fn serve_with(
         let handle = Handle::new();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let counter = tokio::spawn(audit::count_unauthenticated(app.clone(), stopped));
+        let checker = tokio::spawn(super::log_check::check_log(app.clone(), stop.subscribe()));
         let mut ended = signals().map_err(ServeError::Start)?;
         let (grace, shut) = (app.settings.shutdown_grace, handle.clone());
         tokio::spawn(async move {
@@ -128,6 +129,7 @@ pub fn serve_with(
         };
         let _ = stop.send(true);
         let _ = counter.await;
+        let _ = checker.await;
         served.map_err(ServeError::Listen)
     });
     // What is at work is taken up again at the next start.

@@ -43,6 +43,8 @@ pub struct Settings {
     pub upload_bytes_max: u64,
     /// How often calls without a valid token are counted into a leaf.
     pub denials_counted_every: Duration,
+    /// How often the published log is verified whole.
+    pub log_checked_every: Duration,
     /// Time that open calls get to end at shutdown.
     pub shutdown_grace: Duration,
 }
@@ -67,6 +69,7 @@ impl Settings {
             upload_timeout: Duration::from_secs(1800),
             upload_bytes_max: protocol::limits::Limits::STANDARD.upload_bytes_max,
             denials_counted_every: Duration::from_secs(60),
+            log_checked_every: Duration::from_secs(3600),
             shutdown_grace: Duration::from_secs(10),
         }
     }

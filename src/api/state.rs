@@ -15,6 +15,7 @@ use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
 use crate::id::{DatasetId, OrgId};
 use crate::jobs::Jobs;
+use crate::policy::city::CityProfile;
 use crate::policy::token::Pepper;
 use crate::policy::{ActionType, Authz, Caller, Permit};
 use crate::refusal::{self, Refused};
@@ -28,6 +29,9 @@ const UPLOADS_MAX: usize = 4;
 /// Open event streams at one time.
 const STREAMS_MAX: usize = 256;
 
+/// Working days and reply clocks of the city whose authority runs this.
+const CITY: &str = include_str!("../../policies/city/xiamen.toml");
+
 /// Every table of the server, in the order in which they came.
 pub(super) fn migrations() -> Vec<Migration> {
     let papers = crate::policy::MIGRATIONS.iter().chain(crate::agreement::MIGRATIONS).copied();
@@ -36,9 +40,11 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::catalog::store::MIGRATION,
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
+        crate::gate::AUDIT,
         crate::jobs::MIGRATION,
         crate::jobs::TURNS,
         crate::jobs::SETTLES,
+        crate::supervision::MIGRATION,
     ]
     .into_iter()
     .chain(papers)
@@ -99,6 +105,8 @@ pub struct Inner {
     pub pepper: Pepper,
     /// The queue.
     pub jobs: Jobs,
+    /// Working days and reply clocks.
+    pub city: CityProfile,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The jail of the workers, as it was found at the start.
@@ -151,6 +159,7 @@ impl App {
         let Parts { roots, keys, settings, clock } = parts;
         let Opened { store, journal, log_key, pepper, log_dir, work } = open(&roots, keys, &settings, &clock)?;
         let authz = Authz::new().map_err(|e| ApiError::Internal(e.to_string()))?;
+        let city = CityProfile::parse(CITY).map_err(|e| ApiError::Internal(e.to_string()))?;
         let jail = jail(&settings)?;
         let workers = Workers::new(settings.workers());
         let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
@@ -165,6 +174,7 @@ impl App {
             authz,
             pepper,
             jobs,
+            city,
             clock,
             settings,
             work,

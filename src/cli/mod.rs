@@ -9,6 +9,7 @@
 //! | `modules` | `module` |
 //! | `private` | `budget`, `private` |
 //! | `jobs`, `releases` | `job`, `release` |
+//! | `supervision` | `alert`, `order`, `indicators` |
 //! | `log` | `log`: checkpoint, fetch, offline verification |
 //! | `dev` | `dev new`, `dev run`: a module on the author's own machine |
 //! | `demo` | the main job end to end through real processes |
@@ -30,6 +31,7 @@ mod people;
 mod private;
 mod releases;
 mod server;
+mod supervision;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -128,6 +130,18 @@ enum Command {
     /// Held outputs and releases.
     #[command(subcommand)]
     Release(releases::ReleaseCommand),
+    /// Alerts for supervisors.
+    #[command(subcommand)]
+    Alert(supervision::AlertCommand),
+    /// Orders to put something right.
+    #[command(subcommand)]
+    Order(supervision::OrderCommand),
+    /// Figures of the last days.
+    Indicators {
+        /// How many.
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+    },
     /// The release log.
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -192,6 +206,9 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Private(command) => private::private(context, &command),
         Command::Job(command) => jobs::job(context, command),
         Command::Release(command) => releases::release(context, command),
+        Command::Alert(command) => supervision::alert(context, command),
+        Command::Order(command) => supervision::order(context, command),
+        Command::Indicators { days } => supervision::indicators(context, days),
         Command::Log(command) => log::log(context, command),
     }
 }

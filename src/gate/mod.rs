@@ -6,9 +6,10 @@
 //!                                                                                          held ──review──▶ released | denied
 //! ```
 //! Invariants: only this module opens a [`RawOutput`]; only this module builds a [`Released`]; whatever is not decided to be
-//! released stays here; a freeze turns a release into a hold inside the same transaction in which it would have been released; what
+//! released stays here; no table is released whose cells, together with all released before on its namespace, tell of too few units; a freeze turns a release into a hold inside the same transaction in which it would have been released; what
 //! a fold costs is reserved in [`reserve`]'s transaction before it begins.
 
+mod audit;
 mod checks;
 mod decide;
 mod freeze;
@@ -18,6 +19,7 @@ mod private;
 mod record;
 mod review;
 
+pub use audit::MIGRATION as AUDIT;
 pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};

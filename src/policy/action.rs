@@ -75,6 +75,14 @@ actions! {
         DoctorRead,
         /// Read the log's headers, tiles and checkpoints.
         LogRead,
+        /// See the alerts that stand.
+        AlertList,
+        /// Note that an alert was seen.
+        AlertAcknowledge,
+        /// See the figures of a period.
+        IndicatorsRead,
+        /// List orders to put something right.
+        OrderList,
     }
     Account {
         /// Make an account.
@@ -191,6 +199,14 @@ actions! {
     LogEntry {
         /// Read the body of a log entry.
         LogBodyRead,
+    }
+    RectificationOrder {
+        /// See an order to put something right.
+        OrderRead,
+        /// Order something to be put right.
+        OrderIssue,
+        /// Close an order.
+        OrderClose,
     }
     Budget {
         /// See a privacy budget and what remains of it.

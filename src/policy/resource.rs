@@ -194,6 +194,11 @@ resources! {
         /// Who set it; `None` while it is being set.
         set_by: Option<OrgId>,
     }
+    /// An order to put something right (整改).
+    RectificationOrder [] {
+        /// To whom.
+        org: OrgId,
+    }
     /// The privacy budget of a kind of identifier.
     Budget [
         /// The kind.

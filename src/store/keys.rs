@@ -36,6 +36,8 @@ pub enum KeyUse {
     PseudonymRoot,
     /// Ordinals of units in a namespace.
     NamespaceKey,
+    /// Draws of random rounding.
+    Rounding,
 }
 
 impl KeyUse {
@@ -47,6 +49,7 @@ impl KeyUse {
             Self::JobKey => "job-key",
             Self::PseudonymRoot => "pseudonym-root",
             Self::NamespaceKey => "namespace-key",
+            Self::Rounding => "rounding",
         }
     }
 }
@@ -352,7 +355,7 @@ mod tests {
 
     #[test]
     fn the_servers_own_keys_are_independent_and_stable() {
-        let uses = [KeyUse::LeafBody, KeyUse::TokenPepper, KeyUse::ModuleMac, KeyUse::JobKey, KeyUse::PseudonymRoot, KeyUse::NamespaceKey];
+        let uses = [KeyUse::LeafBody, KeyUse::TokenPepper, KeyUse::ModuleMac, KeyUse::JobKey, KeyUse::PseudonymRoot, KeyUse::NamespaceKey, KeyUse::Rounding];
         let keys = uses.map(|u| *MasterKey::parse(KEY).unwrap().derive(u).as_bytes());
         let again = uses.map(|u| *MasterKey::parse(KEY).unwrap().derive(u).as_bytes());
         assert_eq!(keys, again);

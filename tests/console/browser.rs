@@ -140,7 +140,8 @@ impl Browser {
     /// What the browser complained of since it was last asked: errors, blocked loads.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.ask("POST", "se/log", Some(&json!({ "type": "browser" })));
-        log.as_array().unwrap().iter().map(Value::to_string).collect()
+        let bad = |entry: &&Value| matches!(entry["level"].as_str(), Some("WARNING" | "SEVERE"));
+        log.as_array().unwrap().iter().filter(bad).map(Value::to_string).collect()
     }
 }
 

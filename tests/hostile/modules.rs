@@ -11,19 +11,19 @@ use crate::generate;
 
 /// Every function of the world, as a core module imports it.
 const IMPORTS: &str = r#"
-    (import "fusebox:analysis/view@0.1.0" "rows" (func $rows (result i64)))
-    (import "fusebox:analysis/view@0.1.0" "columns" (func $columns (param i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-integers" (func $read_integers (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-numbers" (func $read_numbers (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-codes" (func $read_codes (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-validity" (func $read_validity (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-dictionary" (func $read_dictionary (param i32 i32)))
-    (import "fusebox:analysis/derive@0.1.0" "append-integers" (func $append_integers (param i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/derive@0.1.0" "append-codes" (func $append_codes (param i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/tables@0.1.0" "request" (func $request (param i32 i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/models@0.1.0" "submit-linear" (func $submit (param i32 i32 i32 i32 i32 i32 i32 f64)))
-    (import "fusebox:analysis/job@0.1.0" "seed" (func $seed (result i64)))
-    (import "fusebox:analysis/job@0.1.0" "log" (func $log (param i32 i32)))"#;
+    (import "fusebox:analysis/view@0.2.0" "rows" (func $rows (result i64)))
+    (import "fusebox:analysis/view@0.2.0" "columns" (func $columns (param i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-integers" (func $read_integers (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-numbers" (func $read_numbers (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-codes" (func $read_codes (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-validity" (func $read_validity (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-dictionary" (func $read_dictionary (param i32 i32)))
+    (import "fusebox:analysis/derive@0.2.0" "append-integers" (func $append_integers (param i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/derive@0.2.0" "append-codes" (func $append_codes (param i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/tables@0.2.0" "request" (func $request (param i32 i32 i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/models@0.2.0" "submit-linear" (func $submit (param i32 i32 i32 i32 i32 i32 i32 f64)))
+    (import "fusebox:analysis/job@0.2.0" "seed" (func $seed (result i64)))
+    (import "fusebox:analysis/job@0.2.0" "log" (func $log (param i32 i32)))"#;
 
 /// An allocator that gives nothing back.
 const REALLOC: &str = r#"

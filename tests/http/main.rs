@@ -17,3 +17,4 @@ mod papers;
 mod roles;
 mod server;
 mod start;
+mod supervision;

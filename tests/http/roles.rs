@@ -184,6 +184,19 @@ fn lines() -> Vec<Line> {
         // Freeze releases: authority, security administrator, provider for its own.
         Line("POST", "/v1/freeze", "/v1/freeze", Json(reason), &["authority", "provider", "secadmin", "other-provider"]),
         Line("POST", "/v1/freeze/lift", "/v1/freeze/lift", Json(reason), &["authority", "provider", "other-provider"]),
+        // Supervise: the authority acts, the auditor reads; orders are seen by those they are to.
+        Line("GET", "/v1/alerts", "/v1/alerts", Nothing, &["authority", "auditor"]),
+        Line(
+            "POST",
+            "/v1/alerts/acknowledge",
+            "/v1/alerts/acknowledge",
+            Json(|| json!({ "rule": "log.check", "subject": "log", "note": "test" })),
+            &["authority"],
+        ),
+        Line("GET", "/v1/indicators", "/v1/indicators?days=7", Nothing, &["authority", "auditor"]),
+        Line("GET", "/v1/orders", "/v1/orders", Nothing, BUDGETS),
+        Line("POST", "/v1/orders", "/v1/orders", Json(|| json!({ "org": "opco", "text": "test", "due": "2098-12-31" })), &["authority"]),
+        Line("POST", "/v1/orders/{id}/close", "/v1/orders/1/close", Json(|| json!({ "outcome": "done" })), &["authority"]),
         // Read the log: a body for those it concerns, the authority and the auditor. Leaf 0 is the first account's, of `platform`:
         // administrators read no log.
         Line("GET", "/v1/log/leaves/{n}", "/v1/log/leaves/0", Nothing, &["authority", "auditor"]),

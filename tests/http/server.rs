@@ -78,6 +78,7 @@ impl Server {
             workers_waiting: 0,
             readers: 2,
             denials_counted_every: std::time::Duration::from_millis(300),
+            log_checked_every: std::time::Duration::from_millis(500),
             ..Settings::new(worker())
         };
         let clock = Arc::new(FixedClock::new(Timestamp::from_unix_s(now())));
@@ -110,6 +111,11 @@ impl Server {
         let answer = self.call("POST", &format!("/v1/principals/{id}/tokens"), &self.root_token, Some(&json!({ "days": days })));
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()
+    }
+
+    /// What the server's clock says.
+    pub fn clock_s(&self) -> i64 {
+        fusebox::clock::Clock::now(&*self.clock).unix_s()
     }
 
     pub fn token(&self, who: &str) -> &str {

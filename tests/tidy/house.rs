@@ -11,6 +11,7 @@ const ORDER: [&[&str]; 9] = [
     &["gate"],
     &["workers"],
     &["jobs"],
+    &["supervision"],
     &["api"],
     &["console"],
     &["config", "cli"],

@@ -44,6 +44,8 @@ pub enum EngineRequest {
         tables: Vec<TableRequest>,
         /// One a descriptor.
         derived: Vec<DerivedColumn>,
+        /// Whether [`EngineReply::Contributors`] is wanted before the end.
+        contributors: bool,
     },
     /// Make the blocks of a fold over the view. Answer: [`EngineReply::Ready`].
     Fold(FoldPlan),
@@ -72,6 +74,8 @@ pub struct Source {
 pub enum SourceColumn {
     /// Column of this index of the member.
     Data(u16),
+    /// Column of this index of [`crate::plan::RowIdentity::columns`], read for that alone.
+    Identity(u16),
     /// The unit that a consent record names (text).
     ConsentUnit,
     /// The purpose that it allows (category or text).
@@ -94,6 +98,9 @@ pub enum EngineReply {
     Table(TableHeader),
     /// More cells of the table that began last.
     Cells(Vec<Cell>),
+    /// Which base rows lie in which cells. Descriptor: sealed memory in the layout of [`crate::contributors`]; none where there are
+    /// more rows than it holds.
+    Contributors,
     /// The blocks of a fold are made.
     Ready,
     /// The next block needs a guest process that has not been used.

@@ -54,7 +54,7 @@ mod tests {
     use crate::limits::LimitExceeded;
     use crate::manifest::{DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
     use crate::plan::{
-        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform,
+        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, RowIdentity, Transform,
         ViewColumn, ViewType, Visibility,
     };
     use crate::schema::{ColumnSchema, ColumnType, LinkageKey, Role};
@@ -125,12 +125,17 @@ mod tests {
             unit: at,
             purpose: "p".into(),
             today: 20_000,
+            identity: RowIdentity {
+                member: 0,
+                dataset: "d".into(),
+                columns: vec![IdentityColumn::Loaded(0), IdentityColumn::Extra(schema().remove(0))],
+            },
             threads: 2,
         };
         let source = |column| Source { member: 0, column, key: SecretKey([7; 32]), context: "c".into() };
         crosses(EngineRequest::Fuse {
             plan,
-            sources: vec![source(SourceColumn::Data(3)), source(SourceColumn::ConsentExpiry)],
+            sources: vec![source(SourceColumn::Data(3)), source(SourceColumn::ConsentExpiry), source(SourceColumn::Identity(1))],
             pseudonym_key: SecretKey([1; 32]),
             namespace_key: SecretKey([2; 32]),
         });
@@ -139,7 +144,7 @@ mod tests {
             DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: 0, max: 9 } },
             DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into()] } },
         ];
-        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone() });
+        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone(), contributors: true });
         let report = FusionReport { members: vec![], rows: 1, units: 1 };
         crosses(EngineReply::Fused { columns: view(), report });
         let manifest = Manifest { name: "m".into(), version: "1".into(), derived, fold: Some(fold()) };

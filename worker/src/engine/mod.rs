@@ -2,6 +2,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | `contributors` | which base rows lie in which cells, for the audit across releases |
+//! | `identity` | keyed identities of the base rows, for the audit across releases |
 //! | `load` | segments opened, checked, texts interned, identifiers digested; the keys end here |
 //! | `select` | consent and constant filters |
 //! | `join` | joins of row numbers on integer keys (polars) |
@@ -17,8 +19,10 @@
 //! Rows of one privacy unit stand next to each other in every view (sorted by a keyed hash of the unit), so that all evidence
 //! per unit comes from one sequential pass. All arithmetic is on integers: the same bytes on any number of threads.
 
+mod contributors;
 mod fold;
 mod fuse;
+mod identity;
 mod join;
 mod key;
 mod load;
@@ -60,9 +64,12 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
             EngineRequest::View { columns, threads, units } => {
                 guarded(|| View::map(columns, descriptors, threads, units)).map(|v| view = Some(v))
             }
-            EngineRequest::Reduce { tables, derived } => match &view {
+            EngineRequest::Reduce { tables, derived, contributors } => match &view {
                 Some(view) => guarded(|| table::prepare(view, &tables, derived, descriptors))
-                    .and_then(|derived| tables.iter().try_for_each(|t| answer_table(channel, view, &derived, t)))
+                    .and_then(|derived| {
+                        tables.iter().try_for_each(|t| answer_table(channel, view, &derived, t))?;
+                        if contributors { answer_contributors(channel, view, &derived, &tables) } else { Ok(()) }
+                    })
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
                 None => Err(EngineFailure::Plan.into()),
             },
@@ -134,6 +141,17 @@ fn answer_table(
         channel.send(&EngineReply::Cells(cells.by_ref().take(per_frame).collect()), &[])?;
     }
     Ok(())
+}
+
+fn answer_contributors(
+    channel: &mut Channel,
+    view: &View,
+    derived: &[table::Derived],
+    tables: &[protocol::table::TableRequest],
+) -> Result<(), Stop> {
+    let found = guarded(|| contributors::find(view, derived, tables))?;
+    let fds: Vec<_> = found.iter().map(AsFd::as_fd).collect();
+    Ok(channel.send(&EngineReply::Contributors, &fds)?)
 }
 
 /// The seals of `fd` verified, mapped; `failure` where they do not hold.

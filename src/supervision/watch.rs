@@ -1,0 +1,196 @@
+//! Which alerts stand. Each rule is one question to the store; none looks at a value of a dataset.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use super::acknowledge::{Acknowledged, seen};
+use super::rules::{self, AlertRule};
+use super::{OrderState, denials, orders};
+use crate::agreement::records;
+use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
+use crate::id::{AgreementId, OrgId};
+use crate::jobs::JobError;
+use crate::policy::city::CityProfile;
+use crate::refusal;
+use crate::store::{StoreError, Tx};
+use crate::tlog::Report;
+
+const DAY_S: i64 = 86_400;
+const WEEK_S: i64 = 7 * DAY_S;
+
+/// What alerts are judged by, besides the store.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// The present time.
+    pub now: Timestamp,
+    /// Working days and reply clocks.
+    pub city: &'a CityProfile,
+}
+
+/// An alert that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    /// Which.
+    pub rule: &'static AlertRule,
+    /// What it is about: a paper, an organisation, an order.
+    pub subject: String,
+    /// Whom it is about.
+    pub org: Option<OrgId>,
+    /// How far its cause has gone, in the rule's own count (days, uploads, percent). A larger one is a new alert.
+    pub extent: u64,
+    /// Who has seen it at this extent.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// What the last check of the published log found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct LogCheck {
+    /// When.
+    pub at: Timestamp,
+    /// Leaves it reached.
+    pub leaves: u64,
+    /// The fault, in closed words; nothing where it is sound.
+    pub fault: Option<String>,
+}
+
+/// Every alert that stands, the most urgent first, those nobody has seen before the others.
+///
+/// # Errors
+/// What the store says.
+pub fn standing(connection: &Connection, situation: &Situation<'_>) -> Result<Vec<Alert>, JobError> {
+    let (c, now) = (connection, situation.now);
+    let mut found = overdue(c, situation)?;
+    found.extend(agreements(c, now)?);
+    found.extend(denied(c, now)?);
+    found.extend(similar(c, now)?);
+    found.extend(refused(c, now)?);
+    found.extend(overdue_orders(c, now)?);
+    found.extend(log(c)?);
+    for alert in &mut found {
+        alert.acknowledged = seen(c, alert.rule.id, &alert.subject, alert.extent)?;
+    }
+    let place = |rule: &AlertRule| rules::ALERTS.iter().position(|r| r.id == rule.id);
+    found.sort_by_key(|a| (a.acknowledged.is_some(), a.rule.severity, place(a.rule), a.subject.clone()));
+    Ok(found)
+}
+
+fn alert(rule: &'static AlertRule, subject: impl ToString, org: Option<&OrgId>, extent: u64) -> Alert {
+    Alert { rule, subject: subject.to_string(), org: org.cloned(), extent, acknowledged: None }
+}
+
+/// Applications that a provider has not decided in its working days. The extent is 1: that it is overdue.
+fn overdue(c: &Connection, s: &Situation<'_>) -> Result<Vec<Alert>, JobError> {
+    let (today, clock) = (s.now.date(CHINA_UTC_OFFSET_S), s.city.clocks.application_reply);
+    let mut found = Vec::new();
+    for id in records::application_ids(c)? {
+        let Some(application) = records::application(c, &id)? else { continue };
+        let due = s.city.calendar.after(application.submitted_at.date(CHINA_UTC_OFFSET_S), clock.working_days);
+        // A year that is not announced has no clock: nothing is called overdue on a guess.
+        if due.is_none_or(|due| today <= due) {
+            continue;
+        }
+        let silent = application.providers.iter().filter(|p| !application.decisions.contains_key(*p));
+        found.extend(silent.map(|provider| alert(&rules::OVERDUE_REPLY, format!("{id} ({provider})"), Some(provider), 1)));
+    }
+    Ok(found)
+}
+
+/// Agreements near their end, and ended ones without a certificate.
+fn agreements(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
+    let mut found = Vec::new();
+    for id in records::agreement_ids(c)? {
+        let Some(agreement) = records::agreement(c, &id)? else { continue };
+        let terms = &agreement.terms.agreement;
+        let left_s = terms.term.end().unix_s() - now.unix_s();
+        if agreement.terminated.is_some() || left_s <= 0 {
+            if !disposed(c, &id)? {
+                found.push(alert(&rules::UNDISPOSED, &id, Some(&terms.operator), 1));
+            }
+        } else if left_s <= rules::EXPIRING_DAYS * DAY_S {
+            found.push(alert(&rules::EXPIRING, &id, Some(&terms.operator), 1));
+        }
+    }
+    Ok(found)
+}
+
+fn disposed(c: &Connection, id: &AgreementId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM disposal WHERE agreement = ?1";
+    Ok(c.prepare_cached(sql)?.query_row([id], |r| r.get::<_, i64>(0)).optional()?.is_some())
+}
+
+/// Attempts at reviewing one's own, and unusually many denials.
+fn denied(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
+    let mut found: Vec<Alert> = denials::since(c, now.plus_s(-30 * DAY_S))?
+        .into_iter()
+        .filter(|(_, rule, _)| rule == refusal::OWN_REVIEW.id)
+        .map(|(org, _, count)| alert(&rules::SELF_REVIEW, &org, Some(&org), count))
+        .collect();
+    let mut by_org: BTreeMap<OrgId, u64> = BTreeMap::new();
+    for (org, _, count) in denials::since(c, now.plus_s(-WEEK_S))? {
+        *by_org.entry(org).or_default() += count;
+    }
+    let many = by_org.iter().filter(|(_, count)| **count >= rules::DENIALS_A_WEEK);
+    found.extend(many.map(|(org, count)| alert(&rules::REFUSAL_RATE, format!("{org} (calls)"), Some(org), count / rules::DENIALS_A_WEEK)));
+    Ok(found)
+}
+
+/// Modules with the same declaration by one operator: the name and version left aside.
+fn similar(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
+    let sql = "SELECT org, count(*) FROM module WHERE created_at >= ?1 GROUP BY org, json_remove(manifest, '$.name', '$.version')
+               HAVING count(*) >= ?2 ORDER BY org";
+    let mut statement = c.prepare_cached(sql)?;
+    let rows =
+        statement.query_map(params![now.plus_s(-WEEK_S), rules::SIMILAR_MODULES], |r| Ok((r.get::<_, OrgId>(0)?, r.get::<_, u64>(1)?)))?;
+    let mut most: BTreeMap<OrgId, u64> = BTreeMap::new();
+    for row in rows {
+        let (org, count) = row?;
+        let entry = most.entry(org).or_default();
+        *entry = count.max(*entry);
+    }
+    Ok(most.iter().map(|(org, count)| alert(&rules::SIMILAR, org, Some(org), *count)).collect())
+}
+
+/// Operators of whose outputs half or more stayed.
+fn refused(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
+    let sql = "SELECT org, count(*), sum(state IN ('refused', 'denied')) FROM release WHERE created_at >= ?1 GROUP BY org ORDER BY org";
+    let mut statement = c.prepare_cached(sql)?;
+    let rows = statement.query_map([now.plus_s(-WEEK_S)], |r| Ok((r.get::<_, OrgId>(0)?, r.get::<_, u64>(1)?, r.get::<_, u64>(2)?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (org, all, stayed) = row?;
+        if all >= rules::OUTPUTS_MIN && stayed * 100 >= all * rules::REFUSED_PERCENT {
+            found.push(alert(&rules::REFUSAL_RATE, format!("{org} (outputs)"), Some(&org), stayed * 100 / all));
+        }
+    }
+    Ok(found)
+}
+
+fn overdue_orders(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
+    let late = orders::list(c, now)?.into_iter().filter(|o| o.state == OrderState::Overdue);
+    Ok(late.map(|o| alert(&rules::RECTIFICATION, o.id, Some(&o.org), 1)).collect())
+}
+
+fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {
+    let failed = last_log_check(c)?.filter(|check| check.fault.is_some());
+    Ok(failed.map(|check| alert(&rules::LOG_CHECK, "log", None, check.leaves)).into_iter().collect())
+}
+
+/// What the last check of the log found.
+pub(super) fn last_log_check(c: &Connection) -> Result<Option<LogCheck>, StoreError> {
+    let sql = "SELECT at, leaves, fault FROM log_check WHERE id = 1";
+    Ok(c.prepare_cached(sql)?.query_row([], |r| Ok(LogCheck { at: r.get(0)?, leaves: r.get(1)?, fault: r.get(2)? })).optional()?)
+}
+
+/// Remembers what a check of the published log found.
+///
+/// # Errors
+/// What the store says.
+pub fn record_log_check(tx: &Tx<'_>, report: &Report, now: Timestamp) -> Result<(), StoreError> {
+    let fault = report.fault.as_ref().map(|f| f.cause.en());
+    let sql = "INSERT INTO log_check (id, at, leaves, fault) VALUES (1, ?1, ?2, ?3)
+               ON CONFLICT (id) DO UPDATE SET at = excluded.at, leaves = excluded.leaves, fault = excluded.fault";
+    tx.execute(sql, params![now, report.leaves, fault])?;
+    Ok(())
+}
