@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::chart;
 use super::desk::Desk;
-use super::json::{figure, list, some, text};
+use super::json::{figure, is, list, some, text};
 use super::kit::{Cell, Facts, Part, Section, Table, Tone};
 
 /// Rows of a previewed table; more are in the artefact itself.
@@ -23,6 +23,9 @@ pub(super) fn artefact(desk: &Desk, section: Section, artefact: &Value) -> Secti
 }
 
 fn label(desk: &Desk, value: &Value) -> Cell {
+    if is(value, "/total") {
+        return Cell::text(desk.w().total);
+    }
     value.as_str().map_or_else(|| Cell::default().and_muted(desk.w().missing), Cell::text)
 }
 
@@ -121,7 +124,7 @@ fn cells(desk: &Desk, evidence: &Value) -> Table {
     let w = desk.w();
     let mut table = Table::new(w.evidence_cells, &[w.name, w.rows_n, w.units_n, w.units_counting, w.fate, w.causes], w.none_yet);
     for cell in list(evidence, "/cells").iter().take(ROWS_MAX) {
-        let keys: Vec<&str> = list(cell, "/keys").iter().map(|k| k.as_str().unwrap_or(w.missing)).collect();
+        let keys: Vec<&str> = list(cell, "/keys").iter().map(|k| if is(k, "/total") { w.total } else { k.as_str().unwrap_or(w.missing) }).collect();
         let causes = list(cell, "/causes")
             .iter()
             .fold(Cell::default(), |all, cause| all.line().and(desk.say(text(cause, "/rule"))).and_muted(text(cause, "/measure")));

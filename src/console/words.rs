@@ -231,6 +231,7 @@ words! {
     cells_shown = "Cells shown" | "显示单元";
     cells_suppressed = "Cells suppressed" | "抑制单元";
     cells_chart = "Cells shown and suppressed" | "显示与抑制单元格";
+    total = "Total" | "合计";
     missing = "(missing)" | "(缺失)";
     feature = "Feature" | "特征";
     coefficient = "Coefficient" | "系数";

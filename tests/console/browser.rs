@@ -3,12 +3,16 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::{TempDir, until};
+use crate::support::TempDir;
+
+/// Longest wait for a page to say something; a small job may lie between.
+const WORDS_WITHIN: Duration = Duration::from_secs(60);
 
 const FLAGS: [&str; 9] = [
     "--headless",
@@ -118,7 +122,11 @@ impl Browser {
     /// Waits until the page says this.
     #[track_caller]
     pub fn says(&self, words: &str) {
-        until(&format!("the words {words:?} on the page"), || self.text().contains(words).then_some(()));
+        let started = Instant::now();
+        while !self.text().contains(words) {
+            assert!(started.elapsed() < WORDS_WITHIN, "{words:?} is not on the page:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// A picture of the whole page.
@@ -132,7 +140,8 @@ impl Browser {
     /// What the browser complained of since it was last asked: errors, blocked loads.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.ask("POST", "se/log", Some(&json!({ "type": "browser" })));
-        log.as_array().unwrap().iter().map(Value::to_string).collect()
+        let bad = |entry: &&Value| matches!(entry["level"].as_str(), Some("WARNING" | "SEVERE"));
+        log.as_array().unwrap().iter().filter(bad).map(Value::to_string).collect()
     }
 }
 

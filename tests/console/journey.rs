@@ -1,6 +1,7 @@
 //! What people do, in a browser: sign in, read, decide, object, stop, in both languages, on a wide and on a narrow window.
 
 use crate::browser::Browser;
+use crate::support::until;
 use crate::world::{World, text};
 
 /// Widths of the windows.
@@ -75,7 +76,8 @@ fn unmarred(browser: &Browser, what: &str) {
 }
 
 fn checker_decides(browser: &Browser, world: &World) {
-    browser.open(&format!("{}/", world.server.url));
+    // Whatever language this machine's browser asks for.
+    browser.open(&format!("{}/console/language/zh", world.server.url));
     browser.says("请使用安全管理员签发的访问令牌登录");
     look(browser, world, "/console/sign-in", "sign-in");
     browser.write("input[name=token]", "not-a-token");
@@ -114,6 +116,8 @@ fn provider_objects(browser: &Browser, world: &World) {
     sign_in(browser, world, "tax-zhao");
     look(browser, world, "/console/data", "data-provider");
     look(browser, world, "/console/data/tax_grades", "dataset");
+    let provider = world.client("tax-zhao");
+    until("the quantum", || (provider.get(&format!("/v1/releases/{}", world.models[1])).status == 200).then_some(()));
     let held = format!("/console/releases/{}", world.models[1]);
     look(browser, world, &held, "release-provider");
     assert!(!browser.has("form[action$='/review']") && !browser.has("form[action$='/copy#artefact']"), "a provider does not review");
