@@ -475,6 +475,50 @@ fn the_largest_table_is_decided_in_time() {
     assert_eq!(outcome, AttackOutcome::TooManyHidden);
 }
 
+/// Random tables with the verdicts of each cell, a line of JSON each, for `tests/acro/compare.py`. One unit a row: the other
+/// implementation knows rows only.
+#[test]
+#[ignore = "prints tables for tests/acro/compare.py"]
+fn tables_for_comparison() {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for table_number in 0..40 {
+        let rows: Vec<Row> = (0..60 + next(240) as u32)
+            .map(|unit| {
+                let (a, b) = (next(4).min(next(4)) as usize, next(3) as usize);
+                // Mostly even values, now and then one that dominates, a column of zeros or of the bound.
+                let value = match (table_number % 4, next(12)) {
+                    (1, 0) => 900 + next(100),
+                    (2, _) if a == 0 => 0,
+                    (3, _) if b == 0 => 1000,
+                    (_, 1) => next(1000),
+                    _ => 5 + next(40),
+                };
+                Row { keys: vec![a, b], unit, value: value as i64 }
+            })
+            .collect();
+        let mut told = Vec::new();
+        for op in [MeasureOp::Count, MeasureOp::Sum] {
+            let output = table("t", &[4, 3], &[0, 1], &rows, &[op], Margins::None);
+            // Also of tables that are refused as a whole the cells' own verdicts are compared.
+            let rules = standard().table;
+            let verdicts: Vec<_> = output.cells.iter().map(|cell| {
+                let causes = super::primary::causes(cell, &output.header, &rules);
+                let names: Vec<_> = causes.iter().map(|c| serde_json::to_value(c.rule).unwrap()).collect();
+                serde_json::json!({ "keys": cell.keys, "rows": cell.rows, "causes": names })
+            }).collect();
+            told.push(verdicts);
+        }
+        let rows: Vec<_> = rows.iter().map(|r| serde_json::json!([r.keys[0], r.keys[1], r.value])).collect();
+        println!("TABLE {}", serde_json::json!({ "rows": rows, "count": told[0], "sum": told[1] }));
+    }
+}
+
 /// Time against cells and hidden cells.
 #[test]
 #[ignore = "a curve, not a check"]
