@@ -1,4 +1,4 @@
-//! Scenario A end to end over HTTP: firms of three bureaus and a bank, a table by rule, a model by a checker.
+//! Scenario A end to end over HTTP: firms of three bureaus and a bank, a table by rule, a model by two reviewers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -100,7 +100,7 @@ fn set_up<'a>(server: &'a Server, data: &Data) -> Scenario<'a> {
 }
 
 #[test]
-fn the_released_table_equals_a_computation_by_hand_and_the_model_waits_for_its_checker() {
+fn the_released_table_equals_a_computation_by_hand_and_the_model_waits_for_its_reviewers() {
     let data = Data::generate(Options { firms: 12_000, seed: 42 });
     let mut server = Server::start();
     let scenario = set_up(&server, &data);
@@ -116,12 +116,13 @@ fn the_released_table_equals_a_computation_by_hand_and_the_model_waits_for_its_c
     let held = scenario.checker.ended(&model_job);
     assert_eq!(held["state"], "in_review", "{held}");
     let release = held["releases"][0].as_str().unwrap();
-    scenario
-        .checker
-        .post(&format!("/v1/releases/{release}/review"), &json!({ "approve": true, "reason": "disclosive" }))
-        .refused("review.reason");
-    scenario.operator.post(&format!("/v1/releases/{release}/review"), &json!({ "approve": true, "reason": "sound" })).refused("auth.role");
-    scenario.checker.post(&format!("/v1/releases/{release}/review"), &json!({ "approve": true, "reason": "sound" })).good();
+    // The checker approved the module: others review what it made.
+    scenario.checker.get(&format!("/v1/releases/{release}/evidence")).refused("review.no_duty");
+    scenario.operator.files(release);
+    let [first, second] = server.reviewers();
+    first.vote(release, "approve", "disclosive").refused("review.reason");
+    assert_eq!(first.vote(release, "approve", "sound").good()["state"], "held");
+    assert_eq!(second.vote(release, "approve", "sound").good()["state"], "released");
 
     // The operator sees them on the policy's quantum.
     let job = scenario.operator.ended(&table_job);

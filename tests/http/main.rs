@@ -14,6 +14,7 @@ mod bodies;
 mod budgets;
 mod description;
 mod papers;
+mod reviews;
 mod roles;
 mod server;
 mod start;

@@ -176,14 +176,55 @@ fn lines() -> Vec<Line> {
         // Refused at the gate, so that nobody has an artefact to fetch: those who may are told that (release.denied).
         Line("GET", "/v1/releases/{id}/artefact", "/v1/releases/{release}/artefact", Nothing, PAPERS),
         Line("GET", "/v1/releases/{id}/evidence", "/v1/releases/{release}/evidence", Nothing, EVIDENCE),
+        // The airlock: the operator files and appeals, checkers vote, providers object, the authority gives time and hears appeals.
         Line(
             "POST",
-            "/v1/releases/{id}/review",
-            "/v1/releases/{release}/review",
-            Json(|| json!({ "approve": true, "reason": "sound" })),
+            "/v1/releases/{id}/request",
+            "/v1/releases/{release}/request",
+            Json(|| json!({ "purpose": "x", "context": "x" })),
+            &["operator"],
+        ),
+        Line(
+            "POST",
+            "/v1/releases/{id}/vote",
+            "/v1/releases/{release}/vote",
+            Json(|| json!({ "decision": "approve", "reason": "sound", "signature": "" })),
             &["checker"],
         ),
+        Line("POST", "/v1/releases/{id}/extend", "/v1/releases/{release}/extend", Json(reason), &["authority"]),
         Line("POST", "/v1/releases/{id}/veto", "/v1/releases/{release}/veto", Json(reason), &["provider"]),
+        Line("POST", "/v1/releases/{id}/waive", "/v1/releases/{release}/waive", Json(|| json!({})), &["provider"]),
+        Line("POST", "/v1/releases/{id}/appeal", "/v1/releases/{release}/appeal", Json(reason), &["operator"]),
+        Line(
+            "POST",
+            "/v1/releases/{id}/appeal/decide",
+            "/v1/releases/{release}/appeal/decide",
+            Json(|| json!({ "uphold": true, "reason": "test" })),
+            &["authority"],
+        ),
+        // Reviewers' keys: enrolled by checkers, each its own; confirmed by the security administrator.
+        Line(
+            "POST",
+            "/v1/reviewer-keys",
+            "/v1/reviewer-keys",
+            Json(|| json!({ "public_key": "AAAA" })),
+            &["checker", "own-checker"],
+        ),
+        Line(
+            "GET",
+            "/v1/reviewer-keys",
+            "/v1/reviewer-keys",
+            Nothing,
+            &["authority", "checker", "own-checker", "secadmin", "auditor"],
+        ),
+        Line(
+            "POST",
+            "/v1/reviewer-keys/{id}/confirm",
+            "/v1/reviewer-keys/rkey-aaaa/confirm",
+            Json(|| json!({ "fingerprint": "sha256:0" })),
+            &["secadmin"],
+        ),
+        Line("DELETE", "/v1/reviewer-keys/{id}", "/v1/reviewer-keys/rkey-aaaa", Nothing, &["checker", "secadmin"]),
         // Set policy: the authority the floor, a provider tighter for its own data.
         Line("GET", "/v1/policies", "/v1/policies", Nothing, ALL),
         Line("PUT", "/v1/policies/floor", "/v1/policies/floor", Toml(POLICY), &["authority"]),
@@ -242,6 +283,8 @@ fn seed(db: &rusqlite::Connection, modules: &protocol::seal::SealKey) {
     )
     .unwrap();
     db.execute("INSERT INTO signing_key (id, org, public_key, created_at) VALUES (?1, 'opco', zeroblob(32), 1)", [KEY]).unwrap();
+    let enrolled = "INSERT INTO reviewer_key (id, principal, org, public_key, enrolled_at) VALUES ('rkey-aaaa', 'checker', 'review-office', zeroblob(32), 1)";
+    db.execute(enrolled, []).unwrap();
     let source = json!({ "dataset": "tax_grades", "entry_revision": 1, "version": 1, "consent_version": null });
     let spec = json!({
         "org": "opco", "agreement": "agr-1", "plan": "credit", "plan_digest": "0".repeat(64), "module": MODULE, "purpose": "credit_risk",

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod independent;
+pub mod review;
 pub mod scenario;
 
 use std::collections::BTreeMap;

@@ -256,6 +256,7 @@ fn restarts_freezes_and_phases() {
     // For the operator it ended on a minute, whenever it did.
     let at = shown["decided_at"].as_str().map(str::to_owned).unwrap_or_else(|| shown["decided_at"].to_string());
     assert!(at.contains(":00Z") || at.parse::<i64>().is_ok_and(|s| s % 60 == 0), "{at}");
+    between_votes(&mut world, &table);
 }
 
 /// SIGTERM in the middle: nothing is lost, nothing is done twice, no worker stays behind.
@@ -286,6 +287,24 @@ fn restarted(world: &mut World, spins: &str, table: &str) {
     }
 }
 
+/// The server is killed between two votes: the first one counts, once, and the second one releases.
+fn between_votes(world: &mut World, table: &str) {
+    world.authority().post("/v1/freeze", &json!({ "reason": "x" })).good();
+    let job = world.run(&world.job("main", table));
+    let id = world.output(&job)["id"].as_str().unwrap().to_owned();
+    world.authority().post("/v1/freeze/lift", &json!({ "reason": "x" })).good();
+    world.operator().files(&id);
+    world.server.reviewer("reviewer-gao").vote(&id, "approve", "sound").good();
+    world.server.kill();
+    world.server.launch();
+    let between = world.checker().get(&format!("/v1/releases/{id}")).good();
+    assert_eq!((&between["state"], &between["review"]["votes_in"]), (&json!("held"), &json!(1)), "{between}");
+    world.server.reviewer("reviewer-gao").vote(&id, "approve", "sound").refused("request.conflict");
+    assert_eq!(world.server.reviewer("reviewer-tang").vote(&id, "approve", "sound").good()["state"], "released");
+    let artefact = world.checker().get(&format!("/v1/releases/{id}/artefact")).good();
+    assert!(artefact["artefact"]["rows"].is_array(), "{artefact}");
+}
+
 fn frozen(world: &World, table: &str) {
     let (authority, checker) = (world.authority(), world.checker());
     let health = || world.server.anonymous().get("/health").good()["frozen"].clone();
@@ -298,17 +317,20 @@ fn frozen(world: &World, table: &str) {
     let held = world.output(&job);
     assert_eq!((&held["state"], &held["leaf"]), (&json!("held"), &Value::Null), "{held}");
     let id = held["id"].as_str().unwrap();
-    let yes = json!({ "approve": true, "reason": "sound" });
-    let review = format!("/v1/releases/{id}/review");
-    checker.post(&review, &yes).refused("release.frozen");
+    world.operator().files(id);
+    for (decision, reason) in [("approve", "sound"), ("deny", "quality")] {
+        world.server.reviewer("reviewer-gao").vote(id, decision, reason).refused("release.frozen");
+    }
     checker.post("/v1/freeze/lift", &json!({ "reason": "x" })).refused("auth.role");
     world.bureau().post("/v1/freeze/lift", &json!({ "reason": "x" })).refused("auth.role");
     authority.post("/v1/freeze/lift", &json!({ "reason": "已处置" })).good();
     assert_eq!(health(), false);
     // What was held is not let go by the lift.
     assert_eq!(checker.get(&format!("/v1/releases/{id}")).good()["state"], "held");
-    world.own_checker().post(&review, &yes).refused("auth.own_review");
-    checker.post(&review, &yes).good();
+    let own = json!({ "decision": "approve", "reason": "sound", "signature": "" });
+    world.own_checker().post(&format!("/v1/releases/{id}/vote"), &own).refused("auth.own_review");
+    world.server.reviewer("reviewer-gao").vote(id, "approve", "sound").good();
+    assert_eq!(world.server.reviewer("reviewer-tang").vote(id, "approve", "sound").good()["state"], "released");
     let released = checker.get(&format!("/v1/releases/{id}")).good();
     assert_eq!(released["state"], "released");
     assert!(released["leaf"].as_u64() > released["decision_leaf"].as_u64());
@@ -321,7 +343,8 @@ fn frozen(world: &World, table: &str) {
     let held = world.output(&job)["id"].as_str().unwrap().to_owned();
     world.power().post("/v1/freeze/lift", &json!({ "reason": "x" })).refused("auth.role");
     world.bureau().post("/v1/freeze/lift", &json!({ "reason": "核查完毕" })).good();
-    checker.post(&format!("/v1/releases/{held}/review"), &json!({ "approve": false, "reason": "disclosive" })).good();
+    world.operator().files(&held);
+    assert_eq!(world.server.voted(&held, "deny", "disclosive")["state"], "denied");
     checker.get(&format!("/v1/releases/{held}/artefact")).refused("release.denied");
     let job = world.run(&world.job("main", table));
     assert_eq!((job["state"].as_str(), world.output(&job)["state"].as_str()), (Some("done"), Some("released")));

@@ -500,21 +500,31 @@ fn doors_and_reviews(told: &mut Told) {
     let held = told.world.output(&job);
     assert_eq!((held["kind"].as_str(), held["state"].as_str()), (Some("model"), Some("held")));
     let id = held["id"].as_str().unwrap();
-    let review = format!("/v1/releases/{id}/review");
-    let yes = json!({ "approve": true, "reason": "sound" });
+    let vote = format!("/v1/releases/{id}/vote");
+    let yes = json!({ "decision": "approve", "reason": "sound", "signature": "" });
+    let empty = json!({ "purpose": "", "context": "x" });
+    let answer = told.world.operator().post(&format!("/v1/releases/{id}/request"), &empty);
+    told.no(&answer, "review.statement");
+    let answer = told.world.server.reviewer("reviewer-gao").vote(id, "approve", "sound");
+    told.no(&answer, "review.not_filed");
+    told.world.operator().files(id);
     for (who, rule) in [
         (told.world.own_checker(), "auth.own_review"),
         (told.world.operator(), "auth.role"),
         (told.world.bureau(), "auth.role"),
         (told.world.authority(), "auth.role"),
+        (told.world.checker(), "review.separation"),
+        (told.world.server.person("keyless", "academy", "output_checker"), "review.key"),
     ] {
-        let answer = who.post(&review, &yes);
+        let answer = who.post(&vote, &yes);
         told.no(&answer, rule);
     }
-    for (approve, reason) in [(true, "looks_good"), (false, "sound"), (true, "disclosive"), (false, "")] {
-        let answer = told.world.checker().post(&review, &json!({ "approve": approve, "reason": reason }));
+    for (decision, reason) in [("approve", "looks_good"), ("deny", "sound"), ("approve", "disclosive"), ("return", "")] {
+        let answer = told.world.server.reviewer("reviewer-gao").vote(id, decision, reason);
         told.no(&answer, "review.reason");
     }
+    let answer = told.world.server.reviewer("reviewer-gao").client.post(&vote, &yes);
+    told.no(&answer, "review.signature");
     for path in ["evidence", "artefact"] {
         let answer = told.world.own_checker().get(&format!("/v1/releases/{id}/{path}"));
         let rule = answer.rule();
@@ -523,10 +533,13 @@ fn doors_and_reviews(told: &mut Told) {
     }
     let answer = told.world.operator().get(&format!("/v1/releases/{id}/evidence"));
     told.no(&answer, "auth.role");
-    let copy = told.world.checker().get(&format!("/v1/releases/{id}/evidence")).good();
+    // Whose vote is not wanted gets no copy: the checker approved the module.
+    let answer = told.world.checker().get(&format!("/v1/releases/{id}/evidence"));
+    told.no(&answer, "review.no_duty");
+    let copy = told.world.server.reviewer("reviewer-gao").client.get(&format!("/v1/releases/{id}/evidence")).good();
     assert!(copy["artefact"].is_object() && copy["evidence"].is_object(), "{copy}");
-    told.world.checker().post(&review, &json!({ "approve": false, "reason": "capacity" })).good();
-    let again = told.world.checker().post(&review, &yes);
+    told.world.server.voted(id, "deny", "capacity");
+    let again = told.world.server.reviewer("reviewer-gao").vote(id, "approve", "sound");
     told.no(&again, "request.conflict");
     assert_eq!(told.world.seen(job["id"].as_str().unwrap())["state"], "done");
     let answer = told.world.checker().get(&format!("/v1/releases/{id}/artefact"));
