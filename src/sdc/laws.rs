@@ -109,11 +109,7 @@ fn sums(cells: &Seen) -> Vec<(Labels, Vec<Labels>)> {
     for whole in cells.keys() {
         for key in (0..whole.len()).filter(|k| whole[*k].is_none()) {
             let next =
-<<<<<<< HEAD
-                |part: &&Vec<Option<String>>| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
-=======
                 |part: &&Labels| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
->>>>>>> b55e6c534306c48ea89aa5f857ec938128bdb80e
             let parts: Vec<_> = cells.keys().filter(next).cloned().collect();
             if !parts.is_empty() {
                 out.push((whole.clone(), parts));
@@ -261,11 +257,7 @@ fn judge(rows: &[Row], verdict: &Verdict, policy: &ReleasePolicy, sums: bool) ->
         }
     }
     let shown = seen(&verdict.table, 0);
-<<<<<<< HEAD
-    let truth = |key: &Vec<Option<String>>| {
-=======
     let truth = |key: &Labels| {
->>>>>>> b55e6c534306c48ea89aa5f857ec938128bdb80e
         rows.iter().filter(|r| key.iter().enumerate().all(|(i, k)| k.as_ref().is_none_or(|l| *l == format!("l{}", r.keys[i])))).count()
             as f64
     };
@@ -416,11 +408,7 @@ fn group_disclosure_hides_a_cell_that_is_nearly_its_margin() {
     policy.table.group_permille_max = 900;
     for margins in [Margins::None, Margins::Cube] {
         let output = table("t", &[3, 2], &[0, 1], &rows, &[MeasureOp::Count], margins);
-<<<<<<< HEAD
-        let verdict = decide(&[output.clone()], &policy).remove(0).unwrap();
-=======
         let verdict = decide(std::slice::from_ref(&output), &policy).remove(0).unwrap();
->>>>>>> b55e6c534306c48ea89aa5f857ec938128bdb80e
         let grouped = |v: &Verdict| {
             v.evidence.cells.iter().filter(|c| c.causes.iter().any(|c| c.rule == CauseRule::Group)).map(|c| c.units).collect::<Vec<_>>()
         };
