@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use protocol::contributors::Contributors;
 use protocol::model::LinearModel;
 use protocol::plan::{ViewColumn, ViewType};
 use protocol::seal::SealKey;
@@ -9,9 +10,10 @@ use protocol::table::TableOutput;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Audit;
 use super::checks::{self, Check};
 use crate::clock::Date;
-use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, OrgId, PlanId, PrincipalId};
+use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId};
 use crate::policy::ActivePolicy;
 use crate::refusal::{self, Refused};
 use crate::sdc;
@@ -24,6 +26,7 @@ pub struct RawOutput {
     columns: Vec<ViewColumn>,
     coded: BTreeSet<String>,
     units: u64,
+    contributors: Option<(Name, String, Option<Contributors>)>,
 }
 
 /// Provenance of a column that the module derived; a granted one's is `alias.column`.
@@ -39,7 +42,14 @@ impl RawOutput {
     /// Seals what a job returned: tables with evidence from the engine, models from the guest, the granted and derived columns
     /// that they may name, which of them the plan top- and bottom-codes, and how many privacy units stand behind the view.
     pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
-        Self { tables, models, columns, coded, units }
+        Self { tables, models, columns, coded, units, contributors: None }
+    }
+
+    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`; nothing where an
+    /// engine had too many to tell. Without this no table is released.
+    #[must_use]
+    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>) -> Self {
+        Self { contributors: Some((namespace, base, contributors)), ..self }
     }
 
     /// HMAC-SHA-256(job key, canonical bytes): the same for the same job, whoever replays it; says nothing without the key.
@@ -75,6 +85,9 @@ pub struct JobFacts {
     pub plan_digest: String,
     /// The module; `None` where the fold is built in.
     pub module: Option<ModuleDigest>,
+    /// Who approved the module: not one of those who review its outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module_approver: Option<PrincipalId>,
     /// Digest of the engine, hexadecimal.
     pub engine_digest: String,
     /// Purpose.
@@ -174,6 +187,7 @@ pub struct Decision {
     pub(super) policy_digest: [u8; 32],
     pub(super) outputs: Vec<Decided>,
     pub(super) commitment: [u8; 32],
+    pub(super) audit: Audit,
 }
 
 impl Decision {
@@ -195,13 +209,16 @@ impl Decision {
         let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
         let deciding = sdc::Deciding { policy, units: raw.units, rounding };
         let tables: Vec<_> = raw.tables.iter().map(|table| (table, coding(table, &raw.coded))).collect();
+        let derived: BTreeSet<String> = raw.derived_numbers().into_iter().map(str::to_owned).collect();
+        let mut audit = Audit::of(raw.contributors);
         for (table, verdict) in raw.tables.iter().zip(sdc::decide_tables(&tables, &deciding)) {
-            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &raw.derived_numbers())?);
+            audit.note(table, &verdict);
+            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &derived.iter().map(String::as_str).collect())?);
         }
         for model in &raw.models {
             outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);
         }
-        Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment })
+        Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment, audit })
     }
 
     /// What would have been decided, for the author of a module that ran on synthetic data. No output of real data comes here:

@@ -6,12 +6,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::audit::Audit;
 use super::checks::Check;
 use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
 use super::freeze;
 use crate::clock::Timestamp;
 use crate::id::{JobId, Name, OrgId, ReleaseId};
-use crate::policy::{Permit, actions};
+use crate::policy::{Permit, Role, actions};
 use crate::refusal::{self, Refused};
 use crate::store::artefacts::{Artefacts, Bundle};
 use crate::store::{StoreError, Tx};
@@ -21,8 +22,10 @@ use crate::tlog::{Journal, LeafKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseState {
-    /// Waits for a checker.
+    /// Waits for checkers.
     Held,
+    /// Approved by two checkers; providers may still object.
+    ApprovedPending,
     /// Left.
     Released,
     /// Refused by a rule.
@@ -35,13 +38,14 @@ impl ReleaseState {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Held => "held",
+            Self::ApprovedPending => "approved_pending",
             Self::Released => "released",
             Self::Refused => "refused",
             Self::Denied => "denied",
         }
     }
     fn parse(word: &str) -> Option<Self> {
-        [Self::Held, Self::Released, Self::Refused, Self::Denied].into_iter().find(|s| s.word() == word)
+        [Self::Held, Self::ApprovedPending, Self::Released, Self::Refused, Self::Denied].into_iter().find(|s| s.word() == word)
     }
 }
 
@@ -89,6 +93,7 @@ pub struct Prepared {
     policy_digest: [u8; 32],
     commitment: [u8; 32],
     outputs: Vec<(Decided, ReleaseId, Option<Bundle>, [u8; 32])>,
+    audit: Audit,
 }
 
 impl Decision {
@@ -98,7 +103,7 @@ impl Decision {
     /// What the store says.
     pub fn seal(self, artefacts: &Artefacts, job_key: &protocol::seal::SealKey) -> Result<Prepared, StoreError> {
         let mut outputs = Vec::with_capacity(self.outputs.len());
-        for decided in self.outputs {
+        for (at, decided) in self.outputs.into_iter().enumerate() {
             let id = ReleaseId::random()?;
             let commitment = super::decide::mac(job_key, &decided.artefact);
             let bundle = if matches!(decided.outcome, Outcome::Refuse(_)) {
@@ -107,11 +112,14 @@ impl Decision {
                 let mut bundle = artefacts.bundle(&id)?;
                 artefacts.add(&mut bundle, &part("artefact")?, &decided.artefact)?;
                 artefacts.add(&mut bundle, &part("evidence")?, &decided.evidence)?;
+                if let Some(sets) = self.audit.sets(at)? {
+                    artefacts.add(&mut bundle, &part("contributors")?, &sets)?;
+                }
                 Some(bundle)
             };
             outputs.push((decided, id, bundle, commitment));
         }
-        Ok(Prepared { facts: self.facts, policy_digest: self.policy_digest, commitment: self.commitment, outputs })
+        Ok(Prepared { facts: self.facts, policy_digest: self.policy_digest, commitment: self.commitment, outputs, audit: self.audit })
     }
 }
 
@@ -153,12 +161,13 @@ impl Prepared {
         let frozen = freeze::standing(tx, &providers, &self.facts.org)?.is_some();
         let readers: Vec<&OrgId> = providers.iter().chain([&self.facts.org]).collect();
         let facts = json(&self.facts)?;
+        let raced = self.audit.is_stale(tx)?;
         let none: Option<&Refused> = None;
         let policy = hex(&self.policy_digest);
         let mut told = Vec::with_capacity(self.outputs.len());
-        for (decided, id, bundle, commitment) in self.outputs {
+        for (at, (decided, id, bundle, commitment)) in self.outputs.into_iter().enumerate() {
             let (state, refusal) = match &decided.outcome {
-                Outcome::Release if frozen => (ReleaseState::Held, none),
+                Outcome::Release if frozen || (raced && decided.kind == OutputKind::Table) => (ReleaseState::Held, none),
                 Outcome::Release => (ReleaseState::Released, none),
                 Outcome::Hold => (ReleaseState::Held, none),
                 Outcome::Refuse(refused) => (ReleaseState::Refused, Some(refused)),
@@ -210,6 +219,7 @@ impl Prepared {
                 now,
                 decided_at
             ])?;
+            self.audit.record(tx, journal, at, (&id, state), &self.facts, now)?;
             told.push((id, state));
         }
         Ok(told)
@@ -340,16 +350,18 @@ pub fn open(
     match manifest.state {
         ReleaseState::Released => {}
         ReleaseState::Held => return Err(Refused::new(&refusal::RELEASE_HELD).into()),
+        ReleaseState::ApprovedPending => return Err(Refused::new(&refusal::RELEASE_PENDING).into()),
         ReleaseState::Denied | ReleaseState::Refused => return Err(Refused::new(&refusal::RELEASE_DENIED).into()),
     }
     let artefact = artefacts.read(connection, &manifest.id, &part("artefact")?)?.ok_or(StoreError::Malformed("artefact"))?;
     Ok(Released { manifest, artefact })
 }
 
-/// What a reviewer sees of an output that is held: the artefact as it would leave, and the evidence. Each opening is a leaf.
+/// What a reviewer sees of an output that is held: the artefact as it would leave, and the evidence. Each opening is a leaf. A checker gets
+/// one of what has not left only while its vote is wanted.
 ///
 /// # Errors
-/// `request.not_found`, or what the store says.
+/// `review.no_duty`, `request.not_found`, or what the store says.
 pub fn review_copy(
     tx: &Tx<'_>,
     artefacts: &Artefacts,
@@ -357,8 +369,12 @@ pub fn review_copy(
     permit: Permit<actions::ReleaseEvidenceRead>,
 ) -> Result<serde_json::Value, super::decide::DecideError> {
     let manifest = find(tx, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
-    let value = evidence(tx, artefacts, &manifest)?;
     let who = permit.caller().principal();
+    let left = matches!(manifest.state, ReleaseState::Released | ReleaseState::Refused);
+    if !left && who.role == Role::OutputChecker && !super::review::has_duty(tx, &manifest, who)? {
+        return Err(Refused::new(&refusal::REVIEW_NO_DUTY).into());
+    }
+    let value = evidence(tx, artefacts, &manifest)?;
     let body = serde_json::json!({ "release": manifest.id, "by": who.id, "org": who.org });
     let _ = journal.append(tx, LeafKind::ReviewCopy, &body, &[&who.org])?;
     Ok(value)

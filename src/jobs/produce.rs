@@ -14,6 +14,7 @@ use super::run::RunError;
 use super::service::Jobs;
 use super::spec::JobSpec;
 use crate::agreement::Door;
+use crate::catalog::ResolvedPlan;
 use crate::catalog::store::VersionKind;
 use crate::gate::{DERIVED, RawOutput};
 use crate::id::ModuleDigest;
@@ -55,8 +56,7 @@ impl Jobs {
         let input =
             GuestInput { code: &code, view: &view, manifest: module.manifest.clone(), seed: JobSpec::seed(job_key), synthetic: false };
         let output = way.workers.run(&input, guest, switch).map_err(|(error, _)| error)?;
-        let coded = coded_columns(&prepared.resolved.fuse);
-        self.reduce(&mut engine, &view, output, coded)
+        self.reduce(&mut engine, &view, output, &prepared.resolved)
     }
 
     pub(super) fn reduce(
@@ -64,7 +64,7 @@ impl Jobs {
         engine: &mut EngineSession,
         view: &View,
         output: GuestOutput,
-        coded: BTreeSet<String>,
+        plan: &ResolvedPlan,
     ) -> Result<Produced, RunError> {
         let GuestOutput { derived, tables, models, log } = output;
         let mut doors = BTreeSet::new();
@@ -78,7 +78,9 @@ impl Jobs {
         columns.extend(derived.iter().map(|(d, _)| derived_column(d)));
         let (tables, contributors) = if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived)? };
         let report = serde_json::to_value(view.report()).unwrap_or_default();
-        Ok(Produced { raw: RawOutput::seal(tables, models, columns, coded, view.report().units), doors, report, log })
+        let raw = RawOutput::seal(tables, models, columns, coded_columns(&plan.fuse), view.report().units);
+        let raw = raw.with_contributors(plan.namespace.clone(), plan.fuse.identity.dataset.clone(), contributors);
+        Ok(Produced { raw, doors, report, log })
     }
 
     /// The fused view: from the cache under everything it depends on, or fused now.

@@ -6,7 +6,7 @@ use protocol::message::{GuestFailure, WorkerRole};
 
 use super::JobError;
 use super::prepare::{self, Prepared};
-use super::produce::{Produced, Way, coded_columns};
+use super::produce::{Produced, Way};
 use super::records::{Ending, JobRow, change};
 use super::service::Jobs;
 use super::spec::JobSpec;
@@ -123,7 +123,11 @@ impl Jobs {
         let facts = self.facts(job, &prepared);
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
-        let decision = Decision::decide(raw, facts, &policy, &job_key, &self.rounding())?;
+        let mut decision = Decision::decide(raw, facts, &policy, &job_key, &self.rounding())?;
+        // Judged, sealed and recorded one job at a time: what is released between would not have been looked at.
+        let _turn = self.audit_turn();
+        let artefacts = &self.store().artefacts;
+        self.store().db.read_blocking(|c| decision.audit(c, artefacts, &policy, self.now()))?;
         let commitment = crate::gate::hex(decision.commitment());
         let sealed = decision.seal(&self.store().artefacts, &job_key)?;
         let (id, spec, journal, now) = (job.id.clone(), job.spec.clone(), self.journal().clone(), self.now());
@@ -173,6 +177,7 @@ impl Jobs {
             plan: job.spec.plan.clone(),
             plan_digest: job.spec.plan_digest.clone(),
             module: job.spec.module.clone(),
+            module_approver: prepared.module.as_ref().and_then(|m| m.reviewer.clone()),
             engine_digest: self.engine_digest().to_owned(),
             purpose: job.spec.purpose.to_string(),
             recipient: job.spec.recipient.clone(),
@@ -212,7 +217,7 @@ impl Jobs {
         // The guest is gone, and its memory given back: nothing is held while this waits.
         let [engine] = self.workers().reserve([WorkerRole::Engine], Patience::Job, switch)?;
         let mut engine = self.workers().attach(&view, engine, switch)?;
-        let produced = match self.reduce(&mut engine, &view, output, coded_columns(&prepared.resolved.fuse)) {
+        let produced = match self.reduce(&mut engine, &view, output, &prepared.resolved) {
             Err(RunError::Failed(error)) => {
                 let refusal = match error {
                     WorkerError::Engine(_) => &refusal::TABLE_REQUEST,

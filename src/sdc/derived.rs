@@ -33,7 +33,7 @@ mod tests {
 
     fn request(key: &str, op: MeasureOp, column: Option<&str>) -> TableRequest {
         let measure = MeasureRequest { name: "m".to_owned(), op, column: column.map(str::to_owned) };
-        TableRequest { name: "t".to_owned(), keys: vec![key.to_owned()], measures: vec![measure] }
+        TableRequest { name: "t".to_owned(), keys: vec![key.to_owned()], measures: vec![measure], margins: Default::default() }
     }
 
     #[test]

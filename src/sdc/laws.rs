@@ -108,8 +108,7 @@ fn sums(cells: &Seen) -> Vec<(Labels, Vec<Labels>)> {
     let mut out = Vec::new();
     for whole in cells.keys() {
         for key in (0..whole.len()).filter(|k| whole[*k].is_none()) {
-            let next =
-                |part: &&Labels| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
+            let next = |part: &&Labels| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
             let parts: Vec<_> = cells.keys().filter(next).cloned().collect();
             if !parts.is_empty() {
                 out.push((whole.clone(), parts));

@@ -38,6 +38,10 @@ pub enum KeyUse {
     NamespaceKey,
     /// Draws of random rounding.
     Rounding,
+    /// Keyed hash under which questions about a subject are counted.
+    VerificationSubject,
+    /// Seals reviewers' votes until both are in.
+    Vote,
 }
 
 impl KeyUse {
@@ -50,6 +54,8 @@ impl KeyUse {
             Self::PseudonymRoot => "pseudonym-root",
             Self::NamespaceKey => "namespace-key",
             Self::Rounding => "rounding",
+            Self::VerificationSubject => "verification-subject",
+            Self::Vote => "vote",
         }
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a build tool works on the developer's own files; no data of a provider is here")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod browser;
 mod cache;
 mod fetch;
 mod guests;

@@ -1,7 +1,7 @@
 //! What the commands are made of: build, lint, test, demo, bench; and how long each part took.
 
 use crate::cache::{self, Cache};
-use crate::{fetch, guests, run};
+use crate::{browser, fetch, guests, run};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -99,6 +99,7 @@ pub fn test(cache: &Cache, tests: &Tests) -> Result<()> {
     let mut parts = Parts::default();
     let guests = parts.time("guests", || guests::build(cache))?;
     parts.time("data", || ["nycflights13", "adult"].iter().try_for_each(|name| fetch::fetch(cache, name).map(drop)))?;
+    parts.time("browser", browser::install)?;
     if tests.filter.is_none() {
         parts.time("lint", || lint(&place))?;
         parts.time("modules' crates", || guests::lint_and_test(cache))?;
