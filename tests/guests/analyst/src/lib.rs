@@ -71,9 +71,11 @@ fn part(values: &[i64], start: u64, len: u32) -> impl Iterator<Item = i64> {
 
 fn ask(name: &str, margins: &str, keys: &str, measures: &str) -> Result<(), Error> {
     let mut asked = table(name).keys(keys.split(',').filter(|key| *key != "-"));
-    if margins != "none" {
-        return Err(Error::new("no margins"));
-    }
+    asked = match margins {
+        "rollup" => asked.rollup(),
+        "cube" => asked.cube(),
+        _ => asked,
+    };
     for measure in measures.split(',') {
         let mut parts = measure.split(':');
         let (name, op, column) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
