@@ -507,11 +507,15 @@ fn tables_for_comparison() {
             let output = table("t", &[4, 3], &[0, 1], &rows, &[op], Margins::None);
             // Also of tables that are refused as a whole the cells' own verdicts are compared.
             let rules = standard().table;
-            let verdicts: Vec<_> = output.cells.iter().map(|cell| {
-                let causes = super::primary::causes(cell, &output.header, &rules);
-                let names: Vec<_> = causes.iter().map(|c| serde_json::to_value(c.rule).unwrap()).collect();
-                serde_json::json!({ "keys": cell.keys, "rows": cell.rows, "causes": names })
-            }).collect();
+            let verdicts: Vec<_> = output
+                .cells
+                .iter()
+                .map(|cell| {
+                    let causes = super::primary::causes(cell, &output.header, &rules);
+                    let names: Vec<_> = causes.iter().map(|c| serde_json::to_value(c.rule).unwrap()).collect();
+                    serde_json::json!({ "keys": cell.keys, "rows": cell.rows, "causes": names })
+                })
+                .collect();
             told.push(verdicts);
         }
         let rows: Vec<_> = rows.iter().map(|r| serde_json::json!([r.keys[0], r.keys[1], r.value])).collect();

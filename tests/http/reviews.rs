@@ -182,10 +182,17 @@ fn two_signed_approvals_release_and_the_log_opens_both_votes_then() {
     assert_eq!(world.shown('a')["review"]["clock"], Value::Null, "the clock has not started");
     refused(&world.vote("gao", 'a', "approve", "sound"), "review.not_filed");
     refused(&world.get("gao", &format!("/v1/releases/{}/evidence", id('a'))), "review.no_duty");
-    for bad in [json!({ "purpose": " ", "context": "x" }), json!({ "purpose": "x\u{202e}", "context": "x" }), json!({ "purpose": "x", "context": "x".repeat(2001) })] {
+    for bad in [
+        json!({ "purpose": " ", "context": "x" }),
+        json!({ "purpose": "x\u{202e}", "context": "x" }),
+        json!({ "purpose": "x", "context": "x".repeat(2001) }),
+    ] {
         refused(&world.post("operator", &format!("/v1/releases/{}/request", id('a')), &bad), "review.statement");
     }
-    refused(&world.post("operator", &format!("/v1/releases/{}/request", id('a')), &json!({ "purpose": "x", "context": "x", "html": "x" })), "request.malformed");
+    refused(
+        &world.post("operator", &format!("/v1/releases/{}/request", id('a')), &json!({ "purpose": "x", "context": "x", "html": "x" })),
+        "request.malformed",
+    );
     good(&world.file('a'));
     refused(&world.file('a'), "request.conflict");
     // Markup is text.
@@ -293,9 +300,13 @@ fn a_signature_is_good_for_one_output_round_decision_and_key() {
     let stolen = STANDARD.encode(key("tang").sign(this("approve", "sound").as_bytes()).as_ref());
     let body = json!({ "decision": "approve", "reason": "sound", "signature": stolen });
     refused(&world.post("gao", &format!("/v1/releases/{}/vote", id('a')), &body), "review.signature");
-    for (decision, reason, rule) in
-        [("approve", "quality", "review.reason"), ("deny", "sound", "review.reason"), ("return", "sound", "review.reason"), ("approve", "nice", "review.reason"), ("maybe", "sound", "request.malformed")]
-    {
+    for (decision, reason, rule) in [
+        ("approve", "quality", "review.reason"),
+        ("deny", "sound", "review.reason"),
+        ("return", "sound", "review.reason"),
+        ("approve", "nice", "review.reason"),
+        ("maybe", "sound", "request.malformed"),
+    ] {
         refused(&world.vote("gao", 'a', decision, reason), rule);
     }
     assert_eq!(world.shown('a')["review"]["votes_in"], 0);
@@ -320,7 +331,8 @@ fn a_signature_is_good_for_one_output_round_decision_and_key() {
     good(&world.post("secadmin", &confirm, &json!({ "fingerprint": made["fingerprint"] })));
     good(&vote());
     // A vote whose key is revoked before it is counted is void, and the other one alone releases nothing.
-    let revoked = world.server.call("DELETE", &format!("/v1/reviewer-keys/{}", made["id"].as_str().unwrap()), &world.tokens["secadmin"], None);
+    let revoked =
+        world.server.call("DELETE", &format!("/v1/reviewer-keys/{}", made["id"].as_str().unwrap()), &world.tokens["secadmin"], None);
     assert_eq!(revoked.status, 204);
     assert_eq!(world.shown('a')["review"]["votes_in"], 0);
     refused(&vote(), "review.key");
@@ -345,7 +357,10 @@ fn a_return_opens_another_round_and_an_appeal_goes_to_two_others() {
     let shown = world.shown('a');
     assert_eq!((&shown["review"]["round"], shown["review"]["rounds"][0]["votes"].as_array().unwrap().len()), (&json!(2), 2));
     let first = shown["review"]["rounds"][0]["votes"][1]["signature"].clone();
-    refused(&world.post("tang", &path("vote"), &json!({ "decision": "approve", "reason": "sound", "signature": first })), "review.signature");
+    refused(
+        &world.post("tang", &path("vote"), &json!({ "decision": "approve", "reason": "sound", "signature": first })),
+        "review.signature",
+    );
     good(&world.vote("gao", 'a', "approve", "sound"));
     assert_eq!(good(&world.vote("tang", 'a', "deny", "disclosive"))["state"], "denied");
     let shown = world.shown('a');
@@ -379,7 +394,10 @@ fn a_return_opens_another_round_and_an_appeal_goes_to_two_others() {
     let states: Vec<&str> = list.as_array().unwrap().iter().map(|r| r["state"].as_str().unwrap()).collect();
     assert!(states.contains(&"denied") && states.contains(&"released") && states.contains(&"held"));
     let listing = &world.shown('b')["listing"];
-    assert_eq!((&listing["agreement_until"], &listing["use_case"], &listing["fusion_keys"]), (&json!("2099-12-31"), &json!("评分"), &json!(["loans.uscc", "uscc"])));
+    assert_eq!(
+        (&listing["agreement_until"], &listing["use_case"], &listing["fusion_keys"]),
+        (&json!("2099-12-31"), &json!("评分"), &json!(["loans.uscc", "uscc"]))
+    );
     assert_eq!((&listing["sources"][0]["security_level"], &listing["sources"][0]["sharing"]), (&json!("general"), &json!("conditional")));
 }
 

@@ -203,20 +203,8 @@ fn lines() -> Vec<Line> {
             &["authority"],
         ),
         // Reviewers' keys: enrolled by checkers, each its own; confirmed by the security administrator.
-        Line(
-            "POST",
-            "/v1/reviewer-keys",
-            "/v1/reviewer-keys",
-            Json(|| json!({ "public_key": "AAAA" })),
-            &["checker", "own-checker"],
-        ),
-        Line(
-            "GET",
-            "/v1/reviewer-keys",
-            "/v1/reviewer-keys",
-            Nothing,
-            &["authority", "checker", "own-checker", "secadmin", "auditor"],
-        ),
+        Line("POST", "/v1/reviewer-keys", "/v1/reviewer-keys", Json(|| json!({ "public_key": "AAAA" })), &["checker", "own-checker"]),
+        Line("GET", "/v1/reviewer-keys", "/v1/reviewer-keys", Nothing, &["authority", "checker", "own-checker", "secadmin", "auditor"]),
         Line(
             "POST",
             "/v1/reviewer-keys/{id}/confirm",

@@ -50,7 +50,8 @@ impl Reviewer {
         let (round, commitment) = (&shown["review"]["round"], shown["commitment"].as_str().unwrap());
         let message = format!("fusebox-review-v1\n{release}\n{round}\n{commitment}\n{decision}\n{reason}\n");
         let signature = STANDARD.encode(self.key.sign(message.as_bytes()).as_ref());
-        self.client.post(&format!("/v1/releases/{release}/vote"), &json!({ "decision": decision, "reason": reason, "signature": signature }))
+        self.client
+            .post(&format!("/v1/releases/{release}/vote"), &json!({ "decision": decision, "reason": reason, "signature": signature }))
     }
 }
 
