@@ -107,6 +107,7 @@ pub fn view(rows: u64) -> Result<View> {
         (column("value", number(VALUE_MIN, VALUE_MAX), Visibility::Granted), integers(rows, value)?),
         (column("unit_ordinal", ViewType::Pseudonym, Visibility::UnitOrdinal), integers(rows, unit)?),
         (column("foreign", number(0, 1), Visibility::Foreign), integers(rows, |_| 1)?),
+        (column("row_identity", ViewType::Pseudonym, Visibility::RowIdentity), integers(rows, |row| row as i64)?),
     ];
     Ok(View::new(columns, FusionReport { members: Vec::new(), rows, units: rows.div_ceil(ROWS_PER_UNIT) }))
 }
@@ -131,6 +132,7 @@ pub fn people(people: u64) -> Result<View> {
         (column("income", ViewType::Category { declared: true }, Visibility::Granted), income),
         (column("unit_ordinal", ViewType::Pseudonym, Visibility::UnitOrdinal), integers(people, |row| row as i64 + 1)?),
         (column("foreign", number(0, 1), Visibility::Foreign), integers(people, |_| 1)?),
+        (column("row_identity", ViewType::Pseudonym, Visibility::RowIdentity), integers(people, |row| row as i64)?),
     ];
     Ok(View::new(columns, FusionReport { members: Vec::new(), rows: people, units: people }))
 }

@@ -13,7 +13,7 @@ use crate::{data, place};
 use anyhow::{Context, Result, ensure};
 use fusebox::workers::{KillSwitch, Patience, View, WorkerSettings, Workers};
 use protocol::message::WorkerRole;
-use protocol::table::{Cell, MeasureOp, MeasureRequest, TableOutput, TableRequest};
+use protocol::table::{Cell, Margins, MeasureOp, MeasureRequest, TableOutput, TableRequest};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -77,7 +77,7 @@ fn engine() -> Result<(f64, Answer)> {
         all.push(time_ms(|| {
             let [share] = workers.reserve([WorkerRole::Engine], Patience::Job, &KillSwitch::default())?;
             let mut engine = workers.attach(&view, share, &KillSwitch::default())?;
-            answered = engine.reduce(vec![request()], Vec::new())?.first().map(answer);
+            answered = engine.reduce(vec![request()], Vec::new())?.0.first().map(answer);
             Ok(())
         })?);
     }
@@ -94,6 +94,7 @@ fn request() -> TableRequest {
             measure("units", MeasureOp::Units, None),
             measure("total", MeasureOp::Sum, Some("value")),
         ],
+        margins: Margins::None,
     }
 }
 

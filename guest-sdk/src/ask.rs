@@ -3,6 +3,7 @@
 use crate::bindings::fusebox::analysis::{job, models, tables};
 
 pub use models::Link;
+pub use tables::Margins;
 
 /// A linear or logistic model. It is held until reviewers agree.
 pub type LinearModel = models::Linear;
@@ -14,11 +15,12 @@ pub struct Table {
     name: String,
     keys: Vec<String>,
     measures: Vec<tables::Measure>,
+    margins: Margins,
 }
 
 /// A table over granted and derived columns. Names are `[a-z][a-z0-9_]*`.
 pub fn table(name: &str) -> Table {
-    Table { name: name.to_owned(), keys: Vec::new(), measures: Vec::new() }
+    Table { name: name.to_owned(), keys: Vec::new(), measures: Vec::new(), margins: Margins::None }
 }
 
 impl Table {
@@ -68,9 +70,19 @@ impl Table {
     pub fn max(self, name: &str, column: &str) -> Self {
         self.measure(name, tables::Op::Max, Some(column))
     }
+    /// Totals over the last key, over the last two, and so on to the grand total.
+    pub fn rollup(mut self) -> Self {
+        self.margins = Margins::Rollup;
+        self
+    }
+    /// Totals over every set of keys.
+    pub fn cube(mut self) -> Self {
+        self.margins = Margins::Cube;
+        self
+    }
     /// Asks for it. The host computes it after the module returned.
     pub fn request(self) {
-        tables::request(&self.name, &self.keys, &self.measures);
+        tables::request(&self.name, &self.keys, &self.measures, self.margins);
     }
 }
 

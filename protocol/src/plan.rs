@@ -19,8 +19,58 @@ pub struct FusePlan {
     pub purpose: String,
     /// Today, in days since 1970-01-01: consent that expired before is none.
     pub today: i64,
+    /// What a base row is known by in every job.
+    pub identity: RowIdentity,
     /// Worker threads of the engine.
     pub threads: u16,
+}
+
+/// The base rows of a view, for the audit across releases: those of the member that carries the privacy unit. A row is known by its
+/// dataset and its whole content, so that it is the same in every plan and survives a re-import; a row whose content changed is
+/// another one, of the same unit. Rows of a member that the operator owns are known by their unit alone and how many of it came
+/// before: what the operator writes beside the unit must not make new rows of old ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowIdentity {
+    /// Index of the member.
+    pub member: u16,
+    /// Its catalogue id.
+    pub dataset: String,
+    /// Every column that its catalogue entry has, sorted by name; none where the operator owns it.
+    pub columns: Vec<IdentityColumn>,
+}
+
+/// A column of a row's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdentityColumn {
+    /// Loaded for the plan: index into [`PlanMember::columns`].
+    Loaded(u16),
+    /// Read for the identity only, and forgotten before the guest starts.
+    Extra(ColumnSchema),
+}
+
+impl FusePlan {
+    /// Members of others that hold the unit's identifier in every row that they add: the unit's own member, and those joined on a
+    /// column that equals it. The unit's own comes first.
+    pub fn carriers(&self) -> Vec<u16> {
+        let mut equal = vec![self.unit];
+        // Joins may name the unit's member before or after it: twice around reaches every chain of two, and each round more.
+        for _ in &self.members {
+            for (member, join) in (1u16..).zip(&self.joins) {
+                for (from, column) in &join.on {
+                    let to = ColumnRef { member, column: *column };
+                    match (equal.contains(from), equal.contains(&to)) {
+                        (true, false) => equal.push(to),
+                        (false, true) => equal.push(*from),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let mut carriers: Vec<u16> = equal.into_iter().map(|at| at.member).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        carriers.retain(|m| seen.insert(*m) && self.members.get(usize::from(*m)).is_some_and(|member| !member.operator_owned));
+        carriers
+    }
 }
 
 /// Index of a member and of one of its columns.
@@ -189,8 +239,12 @@ pub enum Visibility {
     Granted,
     /// Namespace ordinal of the row's privacy unit (`i64`): engine and store only.
     UnitOrdinal,
-    /// 1 where the row has a part in a member that the operator does not own (`i64` 0 / 1): engine only.
+    /// 1 where the row has a part in a member that the operator does not own (`i64` 0 / 1): engine only. Where members of others
+    /// hold the unit's identifier ([`FusePlan::carriers`]), only a part in one of them counts: a unit that the operator invented
+    /// may well have weather.
     Foreign,
+    /// Keyed identity of the base row (`i64`, 63 bits; [`RowIdentity`]): engine and gate only.
+    RowIdentity,
 }
 
 /// Type of a view column.

@@ -14,6 +14,38 @@ pub struct TableRequest {
     pub keys: Vec<String>,
     /// What is computed in each cell.
     pub measures: Vec<MeasureRequest>,
+    /// Which totals over keys are cells too.
+    pub margins: Margins,
+}
+
+/// Totals over keys. A margin's cells are computed from rows, not from other cells: distinct units do not add up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Margins {
+    /// No totals.
+    #[default]
+    None,
+    /// Totals over the last key, over the last two, and so on to the grand total.
+    Rollup,
+    /// Totals over every set of keys.
+    Cube,
+}
+
+impl Margins {
+    /// The sets of keys that are totalled in a table of `keys` keys, smallest number first, the empty one (the table's own cells)
+    /// before all. Bit `i` stands for key `i`.
+    pub fn totals(self, keys: usize) -> Vec<u32> {
+        let all = 1u32.checked_shl(u32::try_from(keys).unwrap_or(u32::MAX)).map_or(u32::MAX, |bit| bit - 1);
+        match self {
+            Self::None => vec![0],
+            Self::Cube => (0..=all).collect(),
+            Self::Rollup => {
+                let mut sets: Vec<u32> = (0..=keys).map(|kept| all & !((1u32 << kept.min(31)) - 1)).collect();
+                sets.sort_unstable();
+                sets
+            }
+        }
+    }
 }
 
 /// One measure of a table.
@@ -141,7 +173,9 @@ pub enum KeyDomain {
 /// One cell with its evidence. Nothing here is fit to be shown: the gate decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
-    /// One value a key (code or integer); `None`: missing.
+    /// The keys that are totalled: bit `i` for key `i`; 0 for the table's own cells. One of [`Margins::totals`].
+    pub totals: u32,
+    /// One value a key (code or integer); `None`: missing, or totalled.
     pub keys: Vec<Option<i64>>,
     /// Rows.
     pub rows: u64,
@@ -149,6 +183,8 @@ pub struct Cell {
     pub units: u64,
     /// Distinct privacy units with a row in a member that the operator does not own: the ones that count.
     pub units_counting: u64,
+    /// Sum, modulo 2^128, of a keyed 128-bit digest of each row's identity: equal for equal sets of rows, whatever their order.
+    pub contributors: u128,
     /// One for each measure that has a column; `None` for counts.
     pub measures: Vec<Option<MeasureEvidence>>,
 }
@@ -183,7 +219,7 @@ pub struct TableHeader {
     pub domains: Vec<KeyDomain>,
     /// Scale and bounds of each measure's column; `None` for counts.
     pub columns: Vec<Option<MeasureColumn>>,
-    /// How many cells follow, sorted by key.
+    /// How many cells follow, sorted by the keys that are totalled, then by key.
     pub cells: u64,
 }
 
@@ -203,6 +239,29 @@ pub struct MeasureColumn {
 pub struct TableOutput {
     /// Request, domains and columns.
     pub header: TableHeader,
-    /// Cells, sorted by key (missing first).
+    /// Cells, sorted by the keys that are totalled, then by key (missing first): the table's own cells come first.
     pub cells: Vec<Cell>,
+}
+
+impl Cell {
+    /// Whether key `i` is totalled.
+    pub fn is_total(&self, i: usize) -> bool {
+        u32::try_from(i).is_ok_and(|i| self.totals.checked_shr(i).is_some_and(|bits| bits & 1 == 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rollup_totals_from_the_last_key_on_and_cube_every_set() {
+        assert_eq!(Margins::None.totals(3), [0]);
+        assert_eq!(Margins::Rollup.totals(3), [0b000, 0b100, 0b110, 0b111]);
+        assert_eq!(Margins::Cube.totals(2), [0, 1, 2, 3]);
+        assert_eq!((Margins::Rollup.totals(0), Margins::Cube.totals(0)), (vec![0], vec![0]));
+        assert_eq!((Margins::Cube.totals(6).len(), Margins::Rollup.totals(6).len()), (64, 7));
+        let cell = Cell { totals: 0b10, keys: vec![None, None], rows: 0, units: 0, units_counting: 0, contributors: 0, measures: vec![] };
+        assert_eq!([0, 1, 40].map(|i| cell.is_total(i)), [false, true, false]);
+    }
 }

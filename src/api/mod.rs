@@ -14,6 +14,7 @@ mod body;
 mod error;
 mod init;
 mod log_check;
+mod interface;
 mod openapi;
 mod server;
 mod settings;
@@ -27,6 +28,7 @@ mod budgets;
 mod datasets;
 mod freeze;
 mod imports;
+mod issuers;
 mod jobs;
 mod keys;
 mod log;
@@ -40,11 +42,13 @@ mod reviewer_keys;
 mod reviews;
 mod supervision;
 mod system;
+mod verifications;
 
 pub use error::ApiError;
 pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
+pub use interface::{Interface, PageRefused};
 pub use openapi::document;
-pub use server::{ServeError, TlsFiles, serve};
+pub use server::{ServeError, TlsFiles, serve, serve_with};
 pub use settings::Settings;
 pub use state::{App, Parts};
 
@@ -77,6 +81,8 @@ fn signed() -> OpenApiRouter<App> {
         .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())
+        .merge(issuers::routes())
+        .merge(verifications::routes())
         .merge(log::routes())
 }
 

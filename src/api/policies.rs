@@ -15,7 +15,7 @@ use super::state::App;
 use crate::id::OrgId;
 use crate::policy::records::release;
 use crate::policy::resource::{Platform, PolicyScope};
-use crate::policy::{ReleasePolicy, actions};
+use crate::policy::{ReleasePolicy, Role, actions};
 use crate::tlog::leaf::LeafKind;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -32,12 +32,26 @@ struct PolicyInForce {
     policy: Value,
 }
 
-/// The floor and every tighter policy. To a job applies the strictest value of each field.
+/// The floor and every tighter policy. To a job applies the strictest value of each field. Operators and researchers see the parameters
+/// of dominance and p% only where the policy shows them.
 #[utoipa::path(get, path = "/v1/policies", tag = "policies", responses((status = 200, body = Vec<PolicyInForce>)))]
 async fn read(State(app): State<App>, Signed(caller): Signed) -> Result<Json<Vec<PolicyInForce>>, ApiError> {
     let _permit = app.permit::<actions::PolicyRead>(&caller, Platform {})?;
     let all = app.read(|_, c| Ok(release::all(c)?)).await?;
-    Ok(Json(all.into_iter().map(|(org, policy)| PolicyInForce { org, policy: json!(policy) }).collect()))
+    let operator = matches!(caller.principal().role, Role::Operator | Role::Researcher);
+    let seen = |policy: ReleasePolicy| if operator && !policy.table.parameters_shown { without_parameters(&policy) } else { json!(policy) };
+    Ok(Json(all.into_iter().map(|(org, policy)| PolicyInForce { org, policy: seen(policy) }).collect()))
+}
+
+/// The policy without the parameters of dominance and p%, which tell how near a released total comes to its largest contributor.
+fn without_parameters(policy: &ReleasePolicy) -> Value {
+    let mut policy = json!(policy);
+    if let Some(table) = policy.get_mut("table").and_then(Value::as_object_mut) {
+        for field in ["largest_permille_max", "largest_two_permille_max", "p_permille"] {
+            table.remove(field);
+        }
+    }
+    policy
 }
 
 fn parse(text: &str) -> Result<ReleasePolicy, ApiError> {

@@ -46,7 +46,8 @@ fn thing(key: &ReviewerKey) -> resource::ReviewerKey {
 pub(crate) async fn enrol_key(app: &App, caller: &Caller, public_key: &str) -> Result<ReviewerKey, ApiError> {
     let who = caller.principal();
     let id: Name = "new".parse()?;
-    let permit = app.permit::<actions::ReviewerKeyEnrol>(caller, resource::ReviewerKey { id, name: who.id.clone(), org: who.org.clone() })?;
+    let permit =
+        app.permit::<actions::ReviewerKeyEnrol>(caller, resource::ReviewerKey { id, name: who.id.clone(), org: who.org.clone() })?;
     let key = STANDARD.decode(public_key).map_err(|_| malformed("public_key"))?;
     app.write(move |app, tx| Ok(gate::enrol_key(tx, &app.journal, permit, &key, app.now())?)).await
 }

@@ -39,6 +39,8 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::catalog::store::MIGRATION,
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
+        crate::gate::AUDIT,
+        crate::gate::VERIFICATION,
         crate::jobs::MIGRATION,
         crate::jobs::TURNS,
         crate::jobs::SETTLES,

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::limits::Limits;
-use protocol::plan::{ColumnRef, FilterOp, FusePlan, JoinKind, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform, ViewType};
+use protocol::plan::{
+    ColumnRef, FilterOp, FusePlan, IdentityColumn, JoinKind, PlanJoin, PlanMember, PlanOutput, RowFilter, RowIdentity, Transform, ViewType,
+};
 use protocol::schema::{ColumnSchema, ColumnType, Role, is_name};
 
 use super::constants::{literal, refuse, resolve_transform};
@@ -240,14 +242,39 @@ impl<'a> Resolver<'a> {
             });
         }
         let purpose = self.run.purpose.to_owned();
+        let (today, threads) = (self.run.today.days(), self.run.threads.max(1));
+        let identity = RowIdentity { member: unit.member, dataset: String::new(), columns: Vec::new() };
+        let mut fuse = FusePlan { members, joins, outputs, unit, purpose, today, identity, threads };
+        fuse.identity = self.identity(&fuse);
         Ok(ResolvedPlan {
-            fuse: FusePlan { members, joins, outputs, unit, purpose, today: self.run.today.days(), threads: self.run.threads.max(1) },
+            fuse,
             level: resolved.iter().map(|m| m.level).max().unwrap_or(SecurityLevel::Core),
             namespace: plan.namespace.clone(),
             personal_information: self.members.iter().any(|m| m.entry.personal_information),
             members: resolved,
             provenance,
         })
+    }
+
+    /// Whose rows the audit across releases counts, and what they are known by.
+    fn identity(&self, fuse: &FusePlan) -> RowIdentity {
+        let carrier = fuse.carriers().first().copied();
+        let member = carrier.unwrap_or(fuse.unit.member);
+        let Some(at) = self.members.get(usize::from(member)) else {
+            return RowIdentity { member, dataset: String::new(), columns: Vec::new() };
+        };
+        let mut columns: Vec<(&ColumnSchema, IdentityColumn)> = Vec::new();
+        // Without a carrier the rows are the operator's own, and known by their unit.
+        for (column, index) in at.entry.columns.iter().zip(0u16..).take_while(|_| carrier.is_some()) {
+            let loaded = at.columns.iter().zip(0u16..).find(|(c, _)| **c == index).map(|(_, i)| IdentityColumn::Loaded(i));
+            columns.push((&column.schema, loaded.unwrap_or_else(|| IdentityColumn::Extra(column.schema.clone()))));
+        }
+        columns.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        RowIdentity {
+            member,
+            dataset: if carrier.is_some() { at.entry.id.to_string() } else { String::new() },
+            columns: columns.into_iter().map(|(_, c)| c).collect(),
+        }
     }
 
     /// Member and column of `alias.column`, among the first `before` members.
@@ -310,8 +337,8 @@ impl<'a> Resolver<'a> {
 
     fn outputs(&mut self) -> Result<(Vec<PlanOutput>, Vec<Provenance>), Refused> {
         let plan = self.plan;
-        // Two hidden columns travel with the granted ones.
-        if plan.outputs.is_empty() || plan.outputs.len() + 2 > Limits::STANDARD.columns_max as usize {
+        // Three hidden columns travel with the granted ones.
+        if plan.outputs.is_empty() || plan.outputs.len() + 3 > Limits::STANDARD.columns_max as usize {
             return Err(refuse(&PLAN_INVALID, "outputs", "none, or more than allowed"));
         }
         let mut seen = BTreeSet::new();
@@ -342,7 +369,8 @@ fn allowed(plan: &FusionPlan, entry: &CatalogueEntry) -> Result<(), Refused> {
     if entry.security_level == SecurityLevel::Core {
         return Err(Refused::new(&DATASET_CORE).subject(entry.id.as_str()));
     }
-    if entry.sharing.class == AccessClass::None {
+    // What is not shared can be asked about, one consenting subject at a time.
+    if entry.sharing.class == AccessClass::None && !plan.verification {
         return Err(Refused::new(&DATASET_SHARING_NONE).subject(entry.id.as_str()));
     }
     if entry.emergency.is_some() && entry.emergency != plan.emergency {

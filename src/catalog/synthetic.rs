@@ -50,8 +50,8 @@ pub struct SyntheticView {
     pub units: u64,
 }
 
-/// The columns of the view that the engine makes of this plan: the granted ones in order, then the unit's ordinal, then whether
-/// a row counts.
+/// The columns of the view that the engine makes of this plan: the granted ones in order, then the unit's ordinal, whether a
+/// row counts, and the base row's identity.
 ///
 /// # Errors
 /// [`SyntheticError::Plan`].
@@ -67,6 +67,7 @@ pub fn view_columns(plan: &FusePlan) -> Result<Vec<ViewColumn>, SyntheticError> 
         .chain([
             hidden("unit_ordinal", ViewType::Pseudonym, Visibility::UnitOrdinal),
             hidden("foreign", ViewType::Number { scale: 0, min: 0, max: 1 }, Visibility::Foreign),
+            hidden("row_identity", ViewType::Pseudonym, Visibility::RowIdentity),
         ])
         .collect()
 }
@@ -86,6 +87,8 @@ pub fn synthetic_view(plan: &FusePlan, rows: u32, seed: u64) -> Result<Synthetic
     bytes.push(write(Parts::I64(&units), None)?);
     let foreign: Vec<i64> = (0..maker.rows).map(|row| i64::from(maker.counts(row))).collect();
     bytes.push(write(Parts::I64(&foreign), None)?);
+    let identities: Vec<i64> = (0..).take(units.len()).collect();
+    bytes.push(write(Parts::I64(&identities), None)?);
     let distinct: std::collections::BTreeSet<_> = units.iter().collect();
     Ok(SyntheticView { columns, bytes, rows: maker.rows, units: distinct.len() as u64 })
 }

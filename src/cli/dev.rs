@@ -24,6 +24,7 @@ use crate::gate::{Decision, JobFacts, RawOutput};
 use crate::id::{DatasetId, JobId, ModuleDigest, Name, OrgId, PrincipalId};
 use crate::jobs::{coded_columns, derived_column};
 use crate::policy::{ActivePolicy, ReleasePolicy};
+use crate::sdc::RoundingKey;
 use crate::workers::{
     CompileError, Compiled, GuestInput, GuestOutput, KillSwitch, Patience, Share, View, WorkerError, WorkerSettings, Workers,
 };
@@ -171,7 +172,7 @@ impl Stage {
             let mut engine = share(&self.workers, WorkerRole::Engine)
                 .and_then(|share| self.workers.attach(view, share, &KillSwitch::default()))
                 .map_err(|e| worker_failed(&e))?;
-            engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?
+            engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?.0
         };
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&self.resolved.fuse), view.report().units);
         let failed = |e: &dyn std::fmt::Display| CliError::failed(e, "this is a fault of the product; report it");
@@ -194,7 +195,7 @@ impl Stage {
         };
         let mut key = [0; 32];
         key.iter_mut().zip(run.seed.to_le_bytes()).for_each(|(to, from)| *to = from);
-        match Decision::decide(raw, facts, &self.policy, &SealKey::from_bytes(&key)) {
+        match Decision::decide(raw, facts, &self.policy, &SealKey::from_bytes(&key), &RoundingKey::new(&key)) {
             Ok(decision) => Ok(decision.rehearsal()),
             Err(crate::gate::DecideError::Refused(refused)) => Err(refused.into()),
             Err(crate::gate::DecideError::Store(error)) => Err(failed(&error)),

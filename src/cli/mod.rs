@@ -8,6 +8,7 @@
 //! | `papers` | `authorisation`, `application`, `agreement` |
 //! | `modules` | `module` |
 //! | `private` | `budget`, `private` |
+//! | `verify` | `issuer`, `verification` |
 //! | `jobs`, `releases`, `reviewer` | `job`, `release`, `reviewer` |
 //! | `supervision` | `alert`, `order`, `indicators` |
 //! | `log` | `log`: checkpoint, fetch, offline verification |
@@ -32,6 +33,7 @@ mod private;
 mod releases;
 mod reviewer;
 mod server;
+mod verify;
 mod supervision;
 
 use std::path::PathBuf;
@@ -125,6 +127,12 @@ enum Command {
     Budget(private::BudgetCommand),
     /// Folds: noised answers within a privacy budget.
     Private(private::Private),
+    /// Issuers of consent tokens.
+    #[command(subcommand)]
+    Issuer(verify::IssuerCommand),
+    /// Questions about one consenting subject.
+    #[command(subcommand)]
+    Verification(verify::VerificationCommand),
     /// Jobs.
     #[command(subcommand)]
     Job(jobs::JobCommand),
@@ -208,6 +216,8 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Module(command) => modules::module(context, command),
         Command::Budget(command) => private::budget(context, &command),
         Command::Private(command) => private::private(context, &command),
+        Command::Issuer(command) => verify::issuer(context, command),
+        Command::Verification(command) => verify::verification(context, command),
         Command::Job(command) => jobs::job(context, command),
         Command::Release(command) => releases::release(context, command),
         Command::Reviewer(command) => reviewer::reviewer(context, command),

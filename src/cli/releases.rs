@@ -136,7 +136,9 @@ pub fn vote(client: &Client, id: &str, (decision, reason): (Choice, &str), key: 
 pub fn release(context: &Context, command: ReleaseCommand) -> Result<Answer, CliError> {
     let client = context.client()?;
     match command {
-        ReleaseCommand::List => Ok(Answer::list(client.get("/v1/releases")?, &["id", "name", "kind", "state", "reason", "job", "created_at"])),
+        ReleaseCommand::List => {
+            Ok(Answer::list(client.get("/v1/releases")?, &["id", "name", "kind", "state", "reason", "job", "created_at"]))
+        }
         ReleaseCommand::Show { id } => Ok(Answer::fields(client.get(&format!("/v1/releases/{id}"))?)),
         ReleaseCommand::Artefact { id, out } => {
             let released = client.get(&format!("/v1/releases/{id}/artefact"))?;

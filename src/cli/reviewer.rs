@@ -55,10 +55,9 @@ pub fn reviewer(context: &Context, command: ReviewerCommand) -> Result<Answer, C
             let public_key = STANDARD.encode(read_key(context.files, &file)?.public_key().as_ref());
             client.post("/v1/reviewer-keys", &json!({ "public_key": public_key })).map(Answer::fields)
         }
-        ReviewerKeyCommand::List => Ok(Answer::list(
-            client.get("/v1/reviewer-keys")?,
-            &["id", "principal", "org", "fingerprint", "confirmed_at", "revoked_at"],
-        )),
+        ReviewerKeyCommand::List => {
+            Ok(Answer::list(client.get("/v1/reviewer-keys")?, &["id", "principal", "org", "fingerprint", "confirmed_at", "revoked_at"]))
+        }
         ReviewerKeyCommand::Confirm { id, fingerprint } => {
             client.post(&format!("/v1/reviewer-keys/{id}/confirm"), &json!({ "fingerprint": fingerprint })).map(Answer::fields)
         }

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use protocol::contributors::Contributors;
 use protocol::model::LinearModel;
-use protocol::plan::ViewColumn;
+use protocol::plan::{ViewColumn, ViewType};
 use protocol::seal::SealKey;
 use protocol::table::TableOutput;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Audit;
 use super::checks::{self, Check};
 use crate::clock::Date;
-use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, OrgId, PlanId, PrincipalId};
+use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId};
 use crate::policy::ActivePolicy;
 use crate::refusal::{self, Refused};
 use crate::sdc;
@@ -24,13 +26,30 @@ pub struct RawOutput {
     columns: Vec<ViewColumn>,
     coded: BTreeSet<String>,
     units: u64,
+    contributors: Option<(Name, String, Option<Contributors>)>,
 }
 
+/// Provenance of a column that the module derived; a granted one's is `alias.column`.
+pub const DERIVED: &str = "derived";
+
 impl RawOutput {
+    /// Names of the numbers that the module derived.
+    fn derived_numbers(&self) -> BTreeSet<&str> {
+        let derived = self.columns.iter().filter(|c| c.provenance == DERIVED && matches!(c.ty, ViewType::Number { .. }));
+        derived.map(|c| c.name.as_str()).collect()
+    }
+
     /// Seals what a job returned: tables with evidence from the engine, models from the guest, the granted and derived columns
     /// that they may name, which of them the plan top- and bottom-codes, and how many privacy units stand behind the view.
     pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
-        Self { tables, models, columns, coded, units }
+        Self { tables, models, columns, coded, units, contributors: None }
+    }
+
+    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`; nothing where an
+    /// engine had too many to tell. Without this no table is released.
+    #[must_use]
+    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>) -> Self {
+        Self { contributors: Some((namespace, base, contributors)), ..self }
     }
 
     /// HMAC-SHA-256(job key, canonical bytes): the same for the same job, whoever replays it; says nothing without the key.
@@ -147,32 +166,59 @@ pub(super) struct Decided {
     pub(super) checks: Vec<Check>,
 }
 
+impl Decided {
+    /// The decision, with what the rules about derived numbers add: a key of them refuses the table, a measure holds it.
+    fn with_derived(mut self, table: &TableOutput, derived: &BTreeSet<&str>) -> Result<Self, DecideError> {
+        match sdc::judge_derived(&table.header.request, derived) {
+            Err(why) => return refused(&self.name, OutputKind::Table, why.into()),
+            Ok(Some(why)) if self.outcome == Outcome::Release => {
+                self.outcome = Outcome::Hold;
+                self.checks.push(checks::held(&why));
+            }
+            Ok(_) => {}
+        }
+        Ok(self)
+    }
+}
+
 /// The decisions about a job's outputs.
 pub struct Decision {
     pub(super) facts: JobFacts,
     pub(super) policy_digest: [u8; 32],
     pub(super) outputs: Vec<Decided>,
     pub(super) commitment: [u8; 32],
+    pub(super) audit: Audit,
 }
 
 impl Decision {
-    /// Decides every output of a job under `policy`.
+    /// Decides every output of a job under `policy`, its tables together. `rounding` draws where counts are rounded at random.
     ///
     /// # Errors
     /// `output.none` where there is nothing to decide; a fault of ours as [`StoreError`].
-    pub fn decide(raw: RawOutput, facts: JobFacts, policy: &ActivePolicy, job_key: &SealKey) -> Result<Self, DecideError> {
+    pub fn decide(
+        raw: RawOutput,
+        facts: JobFacts,
+        policy: &ActivePolicy,
+        job_key: &SealKey,
+        rounding: &sdc::RoundingKey,
+    ) -> Result<Self, DecideError> {
         if raw.tables.is_empty() && raw.models.is_empty() {
             return Err(Refused::new(&refusal::OUTPUT_NONE).into());
         }
         let commitment = raw.commitment(job_key)?;
         let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
-        for table in &raw.tables {
-            outputs.push(decide_one_table(table, &raw.coded, raw.units, policy)?);
+        let deciding = sdc::Deciding { policy, units: raw.units, rounding };
+        let tables: Vec<_> = raw.tables.iter().map(|table| (table, coding(table, &raw.coded))).collect();
+        let derived: BTreeSet<String> = raw.derived_numbers().into_iter().map(str::to_owned).collect();
+        let mut audit = Audit::of(raw.contributors);
+        for (table, verdict) in raw.tables.iter().zip(sdc::decide_tables(&tables, &deciding)) {
+            audit.note(table, &verdict);
+            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &derived.iter().map(String::as_str).collect())?);
         }
         for model in &raw.models {
             outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);
         }
-        Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment })
+        Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment, audit })
     }
 
     /// What would have been decided, for the author of a module that ran on synthetic data. No output of real data comes here:
@@ -185,7 +231,8 @@ impl Decision {
                 Outcome::Refuse(refused) => ("refuse", Some(refused)),
             };
             let artefact: serde_json::Value = serde_json::from_slice(&o.artefact).unwrap_or_default();
-            serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": o.checks, "artefact": artefact })
+            let checks: Vec<Check> = o.checks.iter().cloned().map(Check::for_operator).collect();
+            serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": checks, "artefact": artefact })
         });
         serde_json::Value::Array(outputs.collect())
     }
@@ -207,22 +254,30 @@ pub enum DecideError {
     Store(#[from] StoreError),
 }
 
-fn decide_one_table(table: &TableOutput, coded: &BTreeSet<String>, units: u64, policy: &ActivePolicy) -> Result<Decided, DecideError> {
-    let request = &table.header.request;
-    let coding = request.measures.iter().map(|m| {
+/// How the plan coded each measure's column.
+fn coding(table: &TableOutput, coded: &BTreeSet<String>) -> Vec<sdc::Coding> {
+    let coding = table.header.request.measures.iter().map(|m| {
         let coded = m.column.as_ref().is_some_and(|c| coded.contains(c));
         sdc::Coding { bottom: coded, top: coded }
     });
-    let coding: Vec<sdc::Coding> = coding.collect();
+    coding.collect()
+}
+
+fn decide_one_table(
+    table: &TableOutput,
+    verdict: Result<sdc::Verdict, sdc::NotReleased>,
+    policy: &ActivePolicy,
+) -> Result<Decided, DecideError> {
+    let request = &table.header.request;
     let rules = &policy.rules().table;
-    match sdc::decide_table(table, policy, &coding, units) {
-        Ok((shown, evidence)) => Ok(Decided {
+    match verdict {
+        Ok(sdc::Verdict { table: shown, evidence, held }) => Ok(Decided {
             name: request.name.clone(),
             kind: OutputKind::Table,
-            outcome: if rules.automatic { Outcome::Release } else { Outcome::Hold },
+            outcome: if rules.automatic && held.is_none() { Outcome::Release } else { Outcome::Hold },
             artefact: canonical(&shown)?,
             evidence: canonical(&evidence)?,
-            checks: checks::table(rules, &shown),
+            checks: checks::table(rules, &shown, &evidence, held.as_ref()),
         }),
         Err(why) => refused(&request.name, OutputKind::Table, why),
     }

@@ -9,6 +9,7 @@
 use serde::Serialize;
 use zeroize::Zeroize;
 
+use super::audit::Audit;
 use super::checks::Check;
 use super::decide::{DecideError, Decided, Decision, JobFacts, Outcome, OutputKind, canonical, mac};
 use super::ledger::{Released, Spend};
@@ -106,7 +107,7 @@ impl Noising {
             evidence: canonical(&certificate)?,
             checks,
         };
-        Ok((Decision { facts, policy_digest: policy.digest(), outputs: vec![decided], commitment }, self.spend))
+        Ok((Decision { facts, policy_digest: policy.digest(), outputs: vec![decided], commitment, audit: Audit::default() }, self.spend))
     }
 }
 
@@ -197,6 +198,7 @@ impl<'a> Certificate<'a> {
             clauses: ["Q41", "C26", "X55"].map(str::to_owned).to_vec(),
             threshold,
             outcome,
+            withheld: false,
         };
         vec![
             check(

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::audit::Audit;
 use super::checks::Check;
 use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
 use super::freeze;
@@ -92,6 +93,7 @@ pub struct Prepared {
     policy_digest: [u8; 32],
     commitment: [u8; 32],
     outputs: Vec<(Decided, ReleaseId, Option<Bundle>, [u8; 32])>,
+    audit: Audit,
 }
 
 impl Decision {
@@ -101,7 +103,7 @@ impl Decision {
     /// What the store says.
     pub fn seal(self, artefacts: &Artefacts, job_key: &protocol::seal::SealKey) -> Result<Prepared, StoreError> {
         let mut outputs = Vec::with_capacity(self.outputs.len());
-        for decided in self.outputs {
+        for (at, decided) in self.outputs.into_iter().enumerate() {
             let id = ReleaseId::random()?;
             let commitment = super::decide::mac(job_key, &decided.artefact);
             let bundle = if matches!(decided.outcome, Outcome::Refuse(_)) {
@@ -110,11 +112,14 @@ impl Decision {
                 let mut bundle = artefacts.bundle(&id)?;
                 artefacts.add(&mut bundle, &part("artefact")?, &decided.artefact)?;
                 artefacts.add(&mut bundle, &part("evidence")?, &decided.evidence)?;
+                if let Some(sets) = self.audit.sets(at)? {
+                    artefacts.add(&mut bundle, &part("contributors")?, &sets)?;
+                }
                 Some(bundle)
             };
             outputs.push((decided, id, bundle, commitment));
         }
-        Ok(Prepared { facts: self.facts, policy_digest: self.policy_digest, commitment: self.commitment, outputs })
+        Ok(Prepared { facts: self.facts, policy_digest: self.policy_digest, commitment: self.commitment, outputs, audit: self.audit })
     }
 }
 
@@ -156,17 +161,20 @@ impl Prepared {
         let frozen = freeze::standing(tx, &providers, &self.facts.org)?.is_some();
         let readers: Vec<&OrgId> = providers.iter().chain([&self.facts.org]).collect();
         let facts = json(&self.facts)?;
+        let raced = self.audit.is_stale(tx)?;
         let none: Option<&Refused> = None;
         let policy = hex(&self.policy_digest);
         let mut told = Vec::with_capacity(self.outputs.len());
-        for (decided, id, bundle, commitment) in self.outputs {
+        for (at, (decided, id, bundle, commitment)) in self.outputs.into_iter().enumerate() {
             let (state, refusal) = match &decided.outcome {
-                Outcome::Release if frozen => (ReleaseState::Held, none),
+                Outcome::Release if frozen || (raced && decided.kind == OutputKind::Table) => (ReleaseState::Held, none),
                 Outcome::Release => (ReleaseState::Released, none),
                 Outcome::Hold => (ReleaseState::Held, none),
                 Outcome::Refuse(refused) => (ReleaseState::Refused, Some(refused)),
             };
             let artefact_commitment = hex(&commitment);
+            // The operator reads this body too.
+            let public: Vec<Check> = decided.checks.iter().cloned().map(Check::for_operator).collect();
             let body = DecisionBody {
                 release: &id,
                 name: &decided.name,
@@ -174,7 +182,7 @@ impl Prepared {
                 state,
                 refusal,
                 frozen,
-                checks: &decided.checks,
+                checks: &public,
                 facts: &self.facts,
                 policy: policy.clone(),
                 artefact_commitment: artefact_commitment.clone(),
@@ -211,6 +219,7 @@ impl Prepared {
                 now,
                 decided_at
             ])?;
+            self.audit.record(tx, journal, at, (&id, state), &self.facts, now)?;
             told.push((id, state));
         }
         Ok(told)

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use protocol::message::{SecretKey, Source, SourceColumn, WorkerRole};
-use protocol::plan::{FusePlan, Transform, ViewColumn, ViewType, Visibility};
+use protocol::plan::{FusePlan, IdentityColumn, Transform, ViewColumn, ViewType, Visibility};
 use protocol::seal::SealKey;
 
 use super::modules;
@@ -14,8 +14,9 @@ use super::run::RunError;
 use super::service::Jobs;
 use super::spec::JobSpec;
 use crate::agreement::Door;
+use crate::catalog::ResolvedPlan;
 use crate::catalog::store::VersionKind;
-use crate::gate::RawOutput;
+use crate::gate::{DERIVED, RawOutput};
 use crate::id::ModuleDigest;
 use crate::store::{KeyUse, StoreError};
 use crate::workers::{
@@ -55,8 +56,7 @@ impl Jobs {
         let input =
             GuestInput { code: &code, view: &view, manifest: module.manifest.clone(), seed: JobSpec::seed(job_key), synthetic: false };
         let output = way.workers.run(&input, guest, switch).map_err(|(error, _)| error)?;
-        let coded = coded_columns(&prepared.resolved.fuse);
-        self.reduce(&mut engine, &view, output, coded)
+        self.reduce(&mut engine, &view, output, &prepared.resolved)
     }
 
     pub(super) fn reduce(
@@ -64,7 +64,7 @@ impl Jobs {
         engine: &mut EngineSession,
         view: &View,
         output: GuestOutput,
-        coded: BTreeSet<String>,
+        plan: &ResolvedPlan,
     ) -> Result<Produced, RunError> {
         let GuestOutput { derived, tables, models, log } = output;
         let mut doors = BTreeSet::new();
@@ -76,9 +76,11 @@ impl Jobs {
         }
         let mut columns: Vec<ViewColumn> = view.granted().map(|(c, _)| c.clone()).collect();
         columns.extend(derived.iter().map(|(d, _)| derived_column(d)));
-        let tables = if tables.is_empty() { Vec::new() } else { engine.reduce(tables, derived)? };
+        let (tables, contributors) = if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived)? };
         let report = serde_json::to_value(view.report()).unwrap_or_default();
-        Ok(Produced { raw: RawOutput::seal(tables, models, columns, coded, view.report().units), doors, report, log })
+        let raw = RawOutput::seal(tables, models, columns, coded_columns(&plan.fuse), view.report().units);
+        let raw = raw.with_contributors(plan.namespace.clone(), plan.fuse.identity.dataset.clone(), contributors);
+        Ok(Produced { raw, doors, report, log })
     }
 
     /// The fused view: from the cache under everything it depends on, or fused now.
@@ -131,6 +133,13 @@ impl Jobs {
                     .zip(&plan.columns)
                     .map(|(i, col)| (SourceColumn::Data(i), source.version, VersionKind::Data.segment(&col.name)))
                     .collect();
+                let extra = (0u16..).zip(&fuse.identity.columns).filter(|_| fuse.identity.member == index);
+                wanted.extend(extra.filter_map(|(i, column)| match column {
+                    IdentityColumn::Extra(schema) => {
+                        Some((SourceColumn::Identity(i), source.version, VersionKind::Data.segment(&schema.name)))
+                    }
+                    IdentityColumn::Loaded(_) => None,
+                }));
                 if let (Some(_), Some(version)) = (plan.consent_unit, source.consent_version) {
                     for (what, name) in [
                         (SourceColumn::ConsentUnit, "unit"),
@@ -190,5 +199,5 @@ pub fn derived_column(declared: &protocol::manifest::DerivedColumn) -> ViewColum
         protocol::manifest::DerivedType::Number { scale, min, max } => ViewType::Number { scale: *scale, min: *min, max: *max },
         protocol::manifest::DerivedType::Category { .. } => ViewType::Category { declared: true },
     };
-    ViewColumn { name: declared.name.clone(), ty, visibility: Visibility::Granted, provenance: "derived".to_owned() }
+    ViewColumn { name: declared.name.clone(), ty, visibility: Visibility::Granted, provenance: DERIVED.to_owned() }
 }

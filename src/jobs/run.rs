@@ -6,7 +6,7 @@ use protocol::message::{GuestFailure, WorkerRole};
 
 use super::JobError;
 use super::prepare::{self, Prepared};
-use super::produce::{Produced, Way, coded_columns};
+use super::produce::{Produced, Way};
 use super::records::{Ending, JobRow, change};
 use super::service::Jobs;
 use super::spec::JobSpec;
@@ -16,6 +16,7 @@ use crate::gate::{DecideError, Decision, JobFacts, ReleaseState};
 use crate::id::OrgId;
 use crate::policy::{ActivePolicy, release};
 use crate::refusal::{self, Refused};
+use crate::sdc::RoundingKey;
 use crate::store::{KeyUse, StoreError};
 use crate::tlog::LeafKind;
 use crate::workers::{GuestInput, KillSwitch, Patience, WorkerError};
@@ -122,7 +123,11 @@ impl Jobs {
         let facts = self.facts(job, &prepared);
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
-        let decision = Decision::decide(raw, facts, &policy, &job_key)?;
+        let mut decision = Decision::decide(raw, facts, &policy, &job_key, &self.rounding())?;
+        // Judged, sealed and recorded one job at a time: what is released between would not have been looked at.
+        let _turn = self.audit_turn();
+        let artefacts = &self.store().artefacts;
+        self.store().db.read_blocking(|c| decision.audit(c, artefacts, &policy, self.now()))?;
         let commitment = crate::gate::hex(decision.commitment());
         let sealed = decision.seal(&self.store().artefacts, &job_key)?;
         let (id, spec, journal, now) = (job.id.clone(), job.spec.clone(), self.journal().clone(), self.now());
@@ -142,6 +147,11 @@ impl Jobs {
             change(tx, &id, Event::Decided { held }, &ending, now)
         })?;
         Ok(state)
+    }
+
+    /// The key of random rounding: one for all operators and policies, so that repeats repeat whoever asks.
+    fn rounding(&self) -> RoundingKey {
+        RoundingKey::new(self.store().keyring.derive(KeyUse::Rounding).as_bytes())
     }
 
     /// Plan, papers and policy as they stand now.
@@ -207,7 +217,7 @@ impl Jobs {
         // The guest is gone, and its memory given back: nothing is held while this waits.
         let [engine] = self.workers().reserve([WorkerRole::Engine], Patience::Job, switch)?;
         let mut engine = self.workers().attach(&view, engine, switch)?;
-        let produced = match self.reduce(&mut engine, &view, output, coded_columns(&prepared.resolved.fuse)) {
+        let produced = match self.reduce(&mut engine, &view, output, &prepared.resolved) {
             Err(RunError::Failed(error)) => {
                 let refusal = match error {
                     WorkerError::Engine(_) => &refusal::TABLE_REQUEST,
@@ -219,7 +229,9 @@ impl Jobs {
             other => other?,
         };
         let log = produced.log.clone();
-        let decision = Decision::decide(produced.raw, self.facts(job, &prepared), &policy, &job_key)?;
+        // Not the key of real tables: an author knows what was rounded here.
+        let rounding = RoundingKey::new(job_key.as_bytes());
+        let decision = Decision::decide(produced.raw, self.facts(job, &prepared), &policy, &job_key, &rounding)?;
         let commitment = Some(crate::gate::hex(decision.commitment()));
         let ending = Ending { result: Some(decision.rehearsal()), log: Some(log), commitment, ..Ending::default() };
         Ok(self.end(job, Event::Decided { held: false }, ending)?)

@@ -69,6 +69,10 @@ actions! {
         JobList,
         /// List held outputs and releases.
         ReleaseList,
+        /// List issuers of consent tokens.
+        IssuerList,
+        /// List questions about subjects.
+        VerificationList,
         /// List reviewers' keys.
         ReviewerKeyList,
         /// Read the release policies.
@@ -211,6 +215,22 @@ actions! {
         ReleaseAppeal,
         /// Decide an appeal.
         ReleaseAppealDecide,
+    }
+    Issuer {
+        /// Register an issuer of consent tokens.
+        IssuerRegister,
+        /// Revoke an issuer.
+        IssuerRevoke,
+        /// See an issuer.
+        IssuerRead,
+    }
+    Verification {
+        /// Ask one question about one consenting subject.
+        VerificationAsk,
+        /// See that a question was asked.
+        VerificationRead,
+        /// See why a module gave no answer.
+        VerificationEvidenceRead,
     }
     Freeze {
         /// Stop releases.

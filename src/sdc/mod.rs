@@ -1,6 +1,7 @@
 //! Statistical disclosure control: exact figures with their evidence become a table or model that may be shown. Pure.
 //!
-//! [`decide_table`] applies, cell by cell, the minimum frequency, (n,k) dominance, the p% rule, and the rule for zero and full cells;
+//! [`decide_tables`] applies, cell by cell, the minimum frequency, (n,k) dominance, the p% rule, group disclosure, the rule for zero and
+//! full cells, and then suppression that holds against an attacker; it rounds counts;
 //! [`decide_model`] bounds and rounds a linear model. Sources: Hundepool et al., *Statistical Disclosure Control* (2012), ch. 4;
 //! Griffiths et al., *Handbook on Statistical Disclosure Control for Outputs* (2019).
 //!
@@ -9,19 +10,35 @@
 //! A cell that is shown has enough units behind it and no dominating one; a hidden cell's cause is not told; a label that stands for
 //! too few units, and was not declared beforehand, is not named at all.
 //!
-//! Suppression here is primary only. No table carries totals, so a hidden cell cannot be computed from *its own* table. It may be
-//! computed from *another* table of the same data that is a margin of it, or that differs from it by a few units: complementary
-//! suppression and the audit across releases are not part of this module. [`shares_margin`] tells whether two requests are related
-//! in the plainest of these ways. Neither are bounds on a hidden cell, prior knowledge, and what a released minimum or maximum tells
-//! when it lies inside its coding.
+//! More cells are hidden until no hidden one can be computed, or narrowed down too far, from the tables of the same job: the attacker, what
+//! it knows and what counts as protected are in `attack`. A table that cannot be protected so, or is too large to try, is held. What
+//! follows from *other* jobs is not part of this module. Neither is prior knowledge, and what a released minimum or maximum tells
+//! when it lies inside its coding; these and quantiles are not equations, so they have no margins.
+//!
+//! Counts alone are rounded. Where sum and mean of a column stand in one table, their quotient is the number of its values.
 
+mod attack;
+pub mod audit;
+mod derived;
+mod evidence;
 mod exact;
+mod group;
 mod model;
 mod primary;
+mod rounding;
+mod shown;
+mod sound;
 mod table;
 
+#[cfg(test)]
+mod laws;
+
+pub use derived::judge_derived;
+pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};
 pub use model::{DecidedModel, ModelTerm, decide_model};
 pub use primary::{Cause, CauseRule};
+pub use rounding::RoundingKey;
+pub use shown::ShownKey;
 pub use table::{
-    CellEvidence, Coding, DecidedCell, DecidedRow, DecidedTable, Fate, NotReleased, TableEvidence, decide_table, shares_margin,
+    Coding, DecidedCell, DecidedRow, DecidedTable, Deciding, NotReleased, Verdict, decide_table, decide_tables, shares_margin,
 };

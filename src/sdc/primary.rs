@@ -32,8 +32,12 @@ pub enum CauseRule {
     PPercent,
     /// A quantile with fewer rows than the minimum at or beyond it on one side.
     QuantileTail,
+    /// The cell holds too much of a margin.
+    Group,
     /// A figure that cannot be computed exactly.
     Overflow,
+    /// Hidden for the sake of another cell, which would follow from it.
+    Complementary,
 }
 
 /// Every rule that hides the cell; none: it may be shown.

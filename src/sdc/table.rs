@@ -1,15 +1,18 @@
 //! From the engine's exact table to what may be shown.
 
-use protocol::table::{Cell, KeyDomain, MeasureEvidence, MeasureOp, TableOutput, TableRequest};
-use protocol::value::SCALE_MAX;
+use protocol::table::{MeasureOp, TableOutput, TableRequest};
 use serde::{Deserialize, Serialize};
 
-use super::exact;
+use super::attack::{CELLS_MAX, HIDDEN_MAX, JobTables, Place, Stopped};
+use super::evidence::{AttackEvidence, CellEvidence, Fate, TableEvidence};
+use super::group::Groups;
 use super::primary::{Cause, CauseRule, causes};
-use crate::clock::Date;
+use super::rounding::RoundingKey;
+use super::shown::{ShownKey, is_open, labels, place, values};
+use super::sound::{by_data, sound, whole};
 use crate::policy::ActivePolicy;
 use crate::policy::release::TableRules;
-use crate::refusal::{self, Refused, Rule};
+use crate::refusal::{self, Refused};
 
 /// How the plan coded a measure's column (its `clamp`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub struct DecidedTable {
     pub keys: Vec<String>,
     /// Names of the measures.
     pub measures: Vec<String>,
-    /// One a cell, sorted by key (missing first).
+    /// One a cell, sorted by key (missing first); totals after all other cells. Rounded totals need not be the sums of rounded cells.
     pub rows: Vec<DecidedRow>,
     /// How many of the rows are suppressed.
     pub suppressed: u64,
@@ -38,8 +41,9 @@ pub struct DecidedTable {
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DecidedRow {
-    /// One label a key; null: the value is missing.
-    pub keys: Vec<Option<String>>,
+    /// One label a key; null: the value is missing; `{"total": true}`: the key is totalled.
+    #[schema(value_type = Vec<Object>)]
+    pub keys: Vec<ShownKey>,
     /// Its figures.
     pub cell: DecidedCell,
 }
@@ -52,46 +56,6 @@ pub enum DecidedCell {
     Shown(Vec<Option<String>>),
     /// Hidden. The cause is for checkers.
     Suppressed,
-}
-
-/// What was decided on each cell and why. For checkers: it holds the exact counts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableEvidence {
-    /// Name of the table.
-    pub name: String,
-    /// The rules that were applied.
-    pub rules: TableRules,
-    /// Every cell of the engine's table, those left out too.
-    pub cells: Vec<CellEvidence>,
-}
-
-/// What was decided on one cell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CellEvidence {
-    /// One label a key.
-    pub keys: Vec<Option<String>>,
-    /// Rows.
-    pub rows: u64,
-    /// Privacy units.
-    pub units: u64,
-    /// Those that count towards the minimum.
-    pub units_counting: u64,
-    /// What became of it.
-    pub fate: Fate,
-    /// Every rule that hides it.
-    pub causes: Vec<Cause>,
-}
-
-/// What became of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fate {
-    /// Its figures are shown.
-    Shown,
-    /// Its labels are shown, its figures are not.
-    Suppressed,
-    /// Not even its labels are shown: they were found in the data, so that they exist would tell of the few units behind them.
-    Omitted,
 }
 
 /// Why no table comes of it.
@@ -115,60 +79,172 @@ pub enum NotReleased {
     Malformed(&'static str),
 }
 
-/// Decides an engine's table under a policy.
+/// What the tables of a job are decided with.
+#[derive(Clone, Copy)]
+pub struct Deciding<'a> {
+    /// The policy.
+    pub policy: &'a ActivePolicy,
+    /// Privacy units of the view, as fusing counted them.
+    pub units: u64,
+    /// Draws of random rounding.
+    pub rounding: &'a RoundingKey,
+}
+
+/// A table that passed: what may be shown, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What may be shown.
+    pub table: DecidedTable,
+    /// For checkers.
+    pub evidence: TableEvidence,
+    /// Where it may not leave by itself: why. Depends on the data.
+    pub held: Option<Refused>,
+}
+
+/// A table, its labels and figures, and the rules that hide its cells.
+struct Draft<'a> {
+    output: &'a TableOutput,
+    labels: Vec<Vec<ShownKey>>,
+    places: Vec<Place>,
+    values: Vec<Option<Vec<Option<String>>>>,
+    causes: Vec<Vec<Cause>>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(output: &'a TableOutput, coding: &[Coding], deciding: &Deciding<'_>) -> Result<Self, NotReleased> {
+        let rules = &deciding.policy.rules().table;
+        if !deciding.policy.rules().doors.table {
+            return Err(Refused::new(&refusal::POLICY_DOOR).subject("table").into());
+        }
+        sound(output, coding)?;
+        whole(output, rules, coding, deciding.units)?;
+        let header = &output.header;
+        let labels = output.cells.iter().map(|c| labels(c, &header.domains)).collect::<Result<Vec<_>, _>>()?;
+        let places = labels.iter().map(|l| place(&header.request.keys, l)).collect();
+        let values: Vec<_> = output.cells.iter().map(|c| values(c, output, rules, deciding.rounding)).collect();
+        let groups = Groups::new(output, rules.group_permille_max);
+        let causes = output.cells.iter().zip(&values).map(|(cell, values)| {
+            let mut causes = causes(cell, header, rules);
+            if groups.disclose(cell) {
+                causes.push(Cause { rule: CauseRule::Group, measure: None });
+            }
+            if values.is_none() && causes.is_empty() {
+                causes.push(Cause { rule: CauseRule::Overflow, measure: None });
+            }
+            causes
+        });
+        let causes = causes.collect();
+        Ok(Self { output, labels, places, values, causes })
+    }
+
+    /// Whether a cell is left out or hidden by its own table's rules. An empty cell of an open key is not there at all.
+    fn hides(&self) -> Vec<bool> {
+        let domains = &self.output.header.domains;
+        self.output.cells.iter().zip(&self.causes).map(|(c, causes)| !causes.is_empty() || (c.rows == 0 && is_open(c, domains))).collect()
+    }
+
+    /// The table and its evidence, with what the attack made hidden.
+    fn finish(mut self, job: &JobTables, attack: AttackEvidence, rules: &TableRules) -> Result<(DecidedTable, TableEvidence), NotReleased> {
+        let request = &self.output.header.request;
+        let mut table = DecidedTable {
+            name: request.name.clone(),
+            keys: request.keys.clone(),
+            measures: request.measures.iter().map(|m| m.name.clone()).collect(),
+            rows: Vec::with_capacity(self.output.cells.len()),
+            suppressed: 0,
+        };
+        let mut evidence =
+            TableEvidence { name: request.name.clone(), rules: *rules, attack, cells: Vec::with_capacity(self.output.cells.len()) };
+        let drafted =
+            self.output.cells.iter().zip(self.labels.drain(..)).zip(&self.places).zip(self.values.drain(..)).zip(self.causes.drain(..));
+        for ((((cell, keys), place), values), mut causes) in drafted {
+            let (hidden, _) = job.fate(place);
+            let open = is_open(cell, &self.output.header.domains);
+            if causes.is_empty() && hidden && cell.rows > 0 {
+                causes.push(Cause { rule: CauseRule::Complementary, measure: None });
+            }
+            let fate = match values {
+                Some(values) if !hidden => {
+                    table.rows.push(DecidedRow { keys: keys.clone(), cell: DecidedCell::Shown(values) });
+                    Fate::Shown
+                }
+                _ if open => Fate::Omitted,
+                _ => {
+                    table.suppressed += 1;
+                    table.rows.push(DecidedRow { keys: keys.clone(), cell: DecidedCell::Suppressed });
+                    Fate::Suppressed
+                }
+            };
+            let (rows, units, units_counting) = (cell.rows, cell.units, cell.units_counting);
+            evidence.cells.push(CellEvidence { keys, rows, units, units_counting, fate, causes });
+        }
+        evidence.count();
+        if !evidence.cells.iter().any(|c| c.fate == Fate::Shown) {
+            return Err(by_data(&refusal::TABLE_ALL_SUPPRESSED, format!("{} units", rules.min_frequency)));
+        }
+        Ok((table, evidence))
+    }
+}
+
+/// Decides the tables of a job under a policy: each cell by itself, then all of them against an attacker who has them all.
 ///
-/// `coding` has one entry a measure (ignored for counts). `units` are the privacy units of the view, as fusing counted them.
+/// Each table comes with one coding a measure (ignored for counts). The answers are in the tables' order.
 ///
 /// # Errors
-/// [`NotReleased`]: `policy.door`, `table.uncoded`, `table.cells`; by data `table.minimum_units`, `table.all_suppressed`.
-pub fn decide_table(
-    output: &TableOutput,
-    policy: &ActivePolicy,
-    coding: &[Coding],
-    units: u64,
-) -> Result<(DecidedTable, TableEvidence), NotReleased> {
-    let rules = &policy.rules().table;
-    if !policy.rules().doors.table {
-        return Err(Refused::new(&refusal::POLICY_DOOR).subject("table").into());
+/// Of each table [`NotReleased`]: `policy.door`, `table.uncoded`, `table.order_margin`, `table.cells`; by data `table.minimum_units`,
+/// `table.all_suppressed`. A table that is neither refused nor protected is held: `table.attacker_bound`, `table.attacker`.
+pub fn decide_tables(tables: &[(&TableOutput, Vec<Coding>)], deciding: &Deciding<'_>) -> Vec<Result<Verdict, NotReleased>> {
+    let rules = &deciding.policy.rules().table;
+    let mut drafts: Vec<Result<Draft<'_>, NotReleased>> = Vec::with_capacity(tables.len());
+    for (output, coding) in tables {
+        let earlier = drafts.iter().flatten().any(|d| orders_clash(&d.output.header.request, &output.header.request));
+        drafts.push(if earlier {
+            Err(Refused::new(&refusal::TABLE_ORDER_MARGIN).subject(&output.header.request.name).into())
+        } else {
+            Draft::new(output, coding, deciding)
+        });
     }
-    sound(output, coding)?;
-    whole(output, rules, coding, units)?;
-    let request = &output.header.request;
-    let mut table = DecidedTable {
-        name: request.name.clone(),
-        keys: request.keys.clone(),
-        measures: request.measures.iter().map(|m| m.name.clone()).collect(),
-        rows: Vec::with_capacity(output.cells.len()),
-        suppressed: 0,
+    let mut job = JobTables::default();
+    for draft in drafts.iter().flatten() {
+        job.add(draft.output, &draft.places, &draft.hides());
+    }
+    let attacked = job.protect(rules.min_frequency, rules.p_permille);
+    if attacked == Err(Stopped::Contradiction) {
+        return tables.iter().map(|_| Err(NotReleased::Malformed("a total is not the sum of its parts"))).collect();
+    }
+    let held = match &attacked {
+        Err(Stopped::Cells | Stopped::Hidden) => {
+            let bound = format!("{CELLS_MAX} cells, {HIDDEN_MAX} suppressed");
+            Some(Refused::new(&refusal::TABLE_ATTACKER_BOUND).threshold(bound))
+        }
+        Err(_) => Some(Refused::new(&refusal::TABLE_ATTACKER)),
+        Ok(_) => None,
     };
-    let mut evidence = TableEvidence { name: request.name.clone(), rules: *rules, cells: Vec::with_capacity(output.cells.len()) };
-    for cell in &output.cells {
-        let keys = labels(cell, &output.header.domains)?;
-        let mut causes = causes(cell, &output.header, rules);
-        let values = values(cell, output, rules);
-        if values.is_none() && causes.is_empty() {
-            causes.push(Cause { rule: CauseRule::Overflow, measure: None });
-        }
-        let fate = match (&values, causes.is_empty()) {
-            (Some(_), true) if cell.rows > 0 || !is_open(cell, &output.header.domains) => Fate::Shown,
-            _ if is_open(cell, &output.header.domains) => Fate::Omitted,
-            _ => Fate::Suppressed,
-        };
-        match (fate, values) {
-            (Fate::Shown, Some(values)) => table.rows.push(DecidedRow { keys: keys.clone(), cell: DecidedCell::Shown(values) }),
-            (Fate::Omitted, _) => {}
-            _ => {
-                table.suppressed += 1;
-                table.rows.push(DecidedRow { keys: keys.clone(), cell: DecidedCell::Suppressed });
-            }
-        }
-        let (rows, units, units_counting) = (cell.rows, cell.units, cell.units_counting);
-        evidence.cells.push(CellEvidence { keys, rows, units, units_counting, fate, causes });
-    }
-    if !evidence.cells.iter().any(|c| c.fate == Fate::Shown) {
-        return Err(by_data(&refusal::TABLE_ALL_SUPPRESSED, format!("{} units", rules.min_frequency)));
-    }
-    Ok((table, evidence))
+    let attack = AttackEvidence::new(&attacked, rules);
+    let finish = |draft: Draft<'_>| {
+        let (table, evidence) = draft.finish(&job, attack.clone(), rules)?;
+        Ok(Verdict { table, evidence, held: held.clone() })
+    };
+    drafts.into_iter().map(|draft| draft.and_then(finish)).collect()
+}
+
+/// Decides one table by itself, as [`decide_tables`].
+///
+/// # Errors
+/// As there.
+pub fn decide_table(output: &TableOutput, coding: &[Coding], deciding: &Deciding<'_>) -> Result<Verdict, NotReleased> {
+    decide_tables(&[(output, coding.to_vec())], deciding).pop().unwrap_or(Err(NotReleased::Malformed("no table")))
+}
+
+/// Whether two tables of one job ask for smallest, largest or ranked values of one column over different keys: a hidden cell's would
+/// follow from the others', and no equation finds that.
+fn orders_clash(a: &TableRequest, b: &TableRequest) -> bool {
+    let keys = |t: &TableRequest| t.keys.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    let columns = |t: &TableRequest| {
+        let ranked = t.measures.iter().filter(|m| matches!(m.op, MeasureOp::Min | MeasureOp::Max | MeasureOp::Quantile { .. }));
+        ranked.filter_map(|m| m.column.clone()).collect::<std::collections::BTreeSet<_>>()
+    };
+    keys(a) != keys(b) && !columns(a).is_disjoint(&columns(b))
 }
 
 /// Whether the cells of one request are sums of cells of the other: its keys are among the other's. Then figures that one hides may
@@ -176,141 +252,6 @@ pub fn decide_table(
 pub fn shares_margin(a: &TableRequest, b: &TableRequest) -> bool {
     let within = |a: &TableRequest, b: &TableRequest| a.keys.iter().all(|k| b.keys.contains(k));
     within(a, b) || within(b, a)
-}
-
-fn by_data(rule: &'static Rule, threshold: String) -> NotReleased {
-    NotReleased::RefusedByData { refused: Refused::new(rule).threshold(threshold) }
-}
-
-/// Rules for the table as a whole.
-fn whole(output: &TableOutput, rules: &TableRules, coding: &[Coding], units: u64) -> Result<(), NotReleased> {
-    let header = &output.header;
-    for (measure, coding) in header.request.measures.iter().zip(coding) {
-        let coded = match measure.op {
-            MeasureOp::Min | MeasureOp::Quantile { permille: 0 } => coding.bottom,
-            MeasureOp::Max | MeasureOp::Quantile { permille: 1000 } => coding.top,
-            _ => true,
-        };
-        if !coded {
-            return Err(Refused::new(&refusal::TABLE_UNCODED).subject(&measure.name).into());
-        }
-    }
-    if header.cells > rules.cells_max {
-        let threshold = format!("{} cells", rules.cells_max);
-        // Of declared keys every cell exists, whatever the data.
-        let declared = header.domains.iter().all(|d| matches!(d, KeyDomain::Declared(_)));
-        return Err(if declared {
-            Refused::new(&refusal::TABLE_CELLS).threshold(threshold).into()
-        } else {
-            by_data(&refusal::TABLE_CELLS, threshold)
-        });
-    }
-    // No unit of the table is outside its cells, so their sum bounds the units from above.
-    let counting = output.cells.iter().fold(0u64, |sum, c| sum.saturating_add(c.units_counting));
-    if counting.min(units) < rules.min_frequency.into() {
-        return Err(by_data(&refusal::TABLE_MINIMUM_UNITS, format!("{} units", rules.min_frequency)));
-    }
-    Ok(())
-}
-
-/// Whether a label of the cell was found in the data rather than declared: then the cell's existence tells something.
-fn is_open(cell: &Cell, domains: &[KeyDomain]) -> bool {
-    cell.keys.iter().zip(domains).any(|(key, domain)| key.is_none() || !matches!(domain, KeyDomain::Declared(_)))
-}
-
-fn labels(cell: &Cell, domains: &[KeyDomain]) -> Result<Vec<Option<String>>, NotReleased> {
-    let label = |(key, domain): (&Option<i64>, &KeyDomain)| {
-        let Some(key) = *key else { return Ok(None) };
-        Ok(Some(match domain {
-            KeyDomain::Declared(labels) | KeyDomain::Found(labels) => {
-                let label = usize::try_from(key).ok().and_then(|i| labels.get(i));
-                label.ok_or(NotReleased::Malformed("a key's code lies outside its domain"))?.clone()
-            }
-            KeyDomain::Date => Date::from_days(key).to_string(),
-            KeyDomain::Hour => format!("{} {:02}", Date::from_days(key.div_euclid(24)), key.rem_euclid(24)),
-            KeyDomain::Number(scale) => exact::decimal(key.into(), *scale),
-        }))
-    };
-    cell.keys.iter().zip(domains).map(label).collect()
-}
-
-/// The cell's figures; `None` where one cannot be computed exactly.
-fn values(cell: &Cell, output: &TableOutput, rules: &TableRules) -> Option<Vec<Option<String>>> {
-    let header = &output.header;
-    let measures = header.request.measures.iter().zip(&header.columns).zip(&cell.measures);
-    measures
-        .map(|((request, column), evidence)| {
-            let scale = column.as_ref().map_or(0, |c| c.scale);
-            let zero = MeasureEvidence { n: 0, units: 0, sum: 0, sum_of_squares: 0, order: None, largest: 0, second: 0, total: 0 };
-            let e = evidence.as_ref().unwrap_or(&zero);
-            Some(match request.op {
-                MeasureOp::Count => Some(exact::decimal(exact::to_multiple(cell.rows, rules.rounding_base), 0)),
-                MeasureOp::Units => Some(exact::decimal(exact::to_multiple(cell.units, rules.rounding_base), 0)),
-                MeasureOp::Sum => Some(exact::decimal(e.sum, scale)),
-                _ if e.n == 0 => None,
-                MeasureOp::Mean => Some(exact::decimal(exact::mean(e.sum, e.n)?, scale)),
-                MeasureOp::Variance => Some(exact::decimal(exact::variance(e.sum, e.sum_of_squares, e.n)?, scale.checked_mul(2)?)),
-                MeasureOp::Quantile { .. } | MeasureOp::Min | MeasureOp::Max => Some(exact::decimal(e.order?.into(), scale)),
-            })
-        })
-        .collect()
-}
-
-/// Whether the table is what an engine could have made: nothing of it is believed before.
-fn sound(output: &TableOutput, coding: &[Coding]) -> Result<(), NotReleased> {
-    let malformed = |what| Err(NotReleased::Malformed(what));
-    let (header, cells) = (&output.header, &output.cells);
-    let request = &header.request;
-    if request.validate().is_err() {
-        return malformed("the request is not valid");
-    }
-    let (keys, measures) = (request.keys.len(), request.measures.len());
-    if header.domains.len() != keys || header.columns.len() != measures || coding.len() != measures {
-        return malformed("not one domain a key and one column and coding a measure");
-    }
-    if header.cells != cells.len() as u64 {
-        return malformed("not as many cells as announced");
-    }
-    for (measure, column) in request.measures.iter().zip(&header.columns) {
-        if measure.op.needs_column() != column.is_some() || column.as_ref().is_some_and(|c| c.scale > SCALE_MAX || c.min > c.max) {
-            return malformed("a measure's column");
-        }
-    }
-    if !cells.is_sorted_by(|a, b| a.keys < b.keys) {
-        return malformed("cells out of order or there twice");
-    }
-    for cell in cells {
-        if cell.keys.len() != keys || cell.measures.len() != measures {
-            return malformed("a cell's shape");
-        }
-        if cell.units_counting > cell.units || cell.units > cell.rows {
-            return malformed("more units than rows");
-        }
-        for ((request, column), evidence) in request.measures.iter().zip(&header.columns).zip(&cell.measures) {
-            match (column, evidence) {
-                (None, None) => {}
-                (Some(column), Some(e)) if sound_evidence(request.op, (column.min, column.max), e, cell) => {}
-                _ => return malformed("a measure's evidence"),
-            }
-        }
-    }
-    Ok(())
-}
-
-fn sound_evidence(op: MeasureOp, (min, max): (i64, i64), e: &MeasureEvidence, cell: &Cell) -> bool {
-    let order = matches!(op, MeasureOp::Quantile { .. } | MeasureOp::Min | MeasureOp::Max);
-    let bound = |v: i64| i128::from(e.n).checked_mul(v.into());
-    let in_bounds = bound(min).is_some_and(|b| b <= e.sum) && bound(max).is_some_and(|b| e.sum <= b);
-    let ranked = 0 <= e.second && e.second <= e.largest && e.largest.checked_add(e.second).is_some_and(|two| two <= e.total);
-    e.n <= cell.rows
-        && e.units <= cell.units_counting
-        && e.units <= e.n
-        && in_bounds
-        && ranked
-        && e.sum.checked_abs().is_some_and(|s| s <= e.total)
-        && e.order.is_some() == (order && e.n > 0)
-        && e.order.is_none_or(|v| (min..=max).contains(&v))
-        && (e.n > 0 || e.total == 0)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use protocol::contributors::Contributors;
 use protocol::limits::Limits;
 use protocol::manifest::DerivedColumn;
 use protocol::memfd::SealedFd;
@@ -87,7 +88,7 @@ impl Workers {
             _ => return Err(WorkerError::OutOfTurn("a fused view was due")),
         };
         let visible = columns.iter().filter(|c| c.visibility == Visibility::Granted).count();
-        if columns.len() != fds.len() || visible != granted || columns.len() != granted + 2 || report.rows > Limits::STANDARD.rows_max {
+        if columns.len() != fds.len() || visible != granted || columns.len() != granted + 3 || report.rows > Limits::STANDARD.rows_max {
             return Err(WorkerError::OutOfTurn("a fused view of another shape"));
         }
         let sealed = fds.into_iter().map(|fd| SealedFd::verify(fd, Limits::STANDARD.column_bytes_max)).collect::<Result<Vec<_>, _>>()?;
@@ -108,22 +109,28 @@ impl Workers {
 }
 
 impl EngineSession {
-    /// Exact tables with their evidence.
+    /// Exact tables with their evidence; and which base rows lie in which of their cells, unless there are too many.
     ///
     /// # Errors
     /// [`WorkerError`].
-    pub fn reduce(&mut self, tables: Vec<TableRequest>, derived: Vec<(DerivedColumn, SealedFd)>) -> Result<Vec<TableOutput>, WorkerError> {
+    pub fn reduce(&mut self, tables: Vec<TableRequest>, derived: Vec<(DerivedColumn, SealedFd)>) -> Result<Reduced, WorkerError> {
         self.process.extend();
+        let mut contributors = None;
         let (declared, fds): (Vec<DerivedColumn>, Vec<SealedFd>) = derived.into_iter().unzip();
         let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.fd().as_fd()).collect();
-        self.process.send(&EngineRequest::Reduce { tables: tables.clone(), derived: declared }, &borrowed)?;
+        self.process.send(&EngineRequest::Reduce { tables: tables.clone(), derived: declared, contributors: true }, &borrowed)?;
         let mut out: Vec<TableOutput> = Vec::with_capacity(tables.len());
         loop {
             let (reply, fds) = self.process.receive()?;
-            if !fds.is_empty() {
+            if !fds.is_empty() && !matches!(reply, EngineReply::Contributors) {
                 return Err(WorkerError::OutOfTurn("no descriptor was due"));
             }
             match reply {
+                EngineReply::Contributors => {
+                    if contributors.replace(told(fds, tables.len())?).is_some() {
+                        return Err(WorkerError::OutOfTurn("contributors a second time"));
+                    }
+                }
                 EngineReply::Table(header) => {
                     complete(out.last())?;
                     let asked = tables.get(out.len()).ok_or(WorkerError::OutOfTurn("a table too many"))?;
@@ -143,15 +150,33 @@ impl EngineSession {
                 }
                 EngineReply::Done => {
                     complete(out.last())?;
-                    return if out.len() == tables.len() { Ok(out) } else { Err(WorkerError::OutOfTurn("a table is missing")) };
+                    let contributors = contributors.ok_or(WorkerError::OutOfTurn("contributors are missing"))?;
+                    let all = out.len() == tables.len();
+                    return if all { Ok((out, contributors)) } else { Err(WorkerError::OutOfTurn("a table is missing")) };
                 }
                 EngineReply::Failed(failure) => return Err(failure.into()),
-                EngineReply::Fused { .. } | EngineReply::Ready | EngineReply::GuestWanted | EngineReply::Sums(_) => {
+                EngineReply::Fused { .. }
+                | EngineReply::Ready
+                | EngineReply::GuestWanted
+                | EngineReply::Sums(_)
+                | EngineReply::Answer { .. } => {
                     return Err(WorkerError::OutOfTurn("a table was due"));
                 }
             }
         }
     }
+}
+
+/// Exact tables, and the contributors to their cells unless there are too many.
+pub type Reduced = (Vec<TableOutput>, Option<Contributors>);
+
+/// Contributors as an engine tells them: copied, then checked.
+fn told(fds: Vec<OwnedFd>, tables: usize) -> Result<Option<Contributors>, WorkerError> {
+    const WRONG: WorkerError = WorkerError::OutOfTurn("contributors of another shape");
+    let Some(fd) = fds.into_iter().next() else { return Ok(None) };
+    let bytes = SealedFd::verify(fd, Limits::STANDARD.column_bytes_max)?.read()?;
+    let all = Contributors::parse(bytes.as_slice()).map_err(|_| WRONG)?;
+    if all.tables.len() == tables { Ok(Some(all)) } else { Err(WRONG) }
 }
 
 fn check_header(header: &TableHeader, asked: &TableRequest) -> Result<(), WorkerError> {

@@ -13,7 +13,7 @@ use protocol::manifest::Manifest;
 use protocol::memfd::sealed;
 use protocol::message::{CompileReply, CompileRequest, GuestFailure, GuestOpening, GuestReply, ModuleRefusal};
 use protocol::model::{LinearModel, Link};
-use protocol::table::{MeasureOp, MeasureRequest, TableRequest};
+use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::cases::{Case, Escape};
@@ -91,7 +91,7 @@ fn open() -> std::io::Result<OwnedFd> {
 }
 
 fn table(name: &str, measures: Vec<MeasureRequest>) -> GuestReply {
-    GuestReply::Table(TableRequest { name: name.to_owned(), keys: Vec::new(), measures })
+    GuestReply::Table(TableRequest { name: name.to_owned(), keys: Vec::new(), measures, margins: Margins::None })
 }
 
 fn model(name: &str, coefficient: f64) -> GuestReply {

@@ -11,19 +11,19 @@ use crate::generate;
 
 /// Every function of the world, as a core module imports it.
 const IMPORTS: &str = r#"
-    (import "fusebox:analysis/view@0.1.0" "rows" (func $rows (result i64)))
-    (import "fusebox:analysis/view@0.1.0" "columns" (func $columns (param i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-integers" (func $read_integers (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-numbers" (func $read_numbers (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-codes" (func $read_codes (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-validity" (func $read_validity (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.1.0" "read-dictionary" (func $read_dictionary (param i32 i32)))
-    (import "fusebox:analysis/derive@0.1.0" "append-integers" (func $append_integers (param i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/derive@0.1.0" "append-codes" (func $append_codes (param i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/tables@0.1.0" "request" (func $request (param i32 i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/models@0.1.0" "submit-linear" (func $submit (param i32 i32 i32 i32 i32 i32 i32 f64)))
-    (import "fusebox:analysis/job@0.1.0" "seed" (func $seed (result i64)))
-    (import "fusebox:analysis/job@0.1.0" "log" (func $log (param i32 i32)))"#;
+    (import "fusebox:analysis/view@0.2.0" "rows" (func $rows (result i64)))
+    (import "fusebox:analysis/view@0.2.0" "columns" (func $columns (param i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-integers" (func $read_integers (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-numbers" (func $read_numbers (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-codes" (func $read_codes (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-validity" (func $read_validity (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.2.0" "read-dictionary" (func $read_dictionary (param i32 i32)))
+    (import "fusebox:analysis/derive@0.2.0" "append-integers" (func $append_integers (param i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/derive@0.2.0" "append-codes" (func $append_codes (param i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/tables@0.2.0" "request" (func $request (param i32 i32 i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/models@0.2.0" "submit-linear" (func $submit (param i32 i32 i32 i32 i32 i32 i32 f64)))
+    (import "fusebox:analysis/job@0.2.0" "seed" (func $seed (result i64)))
+    (import "fusebox:analysis/job@0.2.0" "log" (func $log (param i32 i32)))"#;
 
 /// An allocator that gives nothing back.
 const REALLOC: &str = r#"
@@ -63,6 +63,11 @@ const FOLD: &str = r#"
     (func (export "contribute") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)
     (func (export "update") (param i32 i32 i32 i32 i32) (result i32) unreachable)"#;
 
+/// The same of a verification.
+const VERIFY: &str = r#"
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8192))
+    (func (export "answer") (param i32 i32 i32 i32 i32) (result i32) unreachable)"#;
+
 /// The bytes of a built guest.
 pub fn guest(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("FUSEBOX_GUESTS").expect("FUSEBOX_GUESTS is not set; remedy: `cargo xtask test`");
@@ -72,6 +77,7 @@ pub fn guest(name: &str) -> Vec<u8> {
 
 /// The custom sections in which a Rust module carries its interface.
 static INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("misbehaves"));
+static VERIFY_INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("verify-misbehaves"));
 static FOLD_INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("fold-misbehaves"));
 
 fn interface(name: &str) -> Vec<u8> {
@@ -86,6 +92,13 @@ pub fn fold(fields: &str, manifest: &str) -> Vec<u8> {
     let memory = if fields.contains("(memory") { "" } else { "(memory (export \"memory\") 1)" };
     let module = text(&format!("(module {fields} {memory} {FOLD})"));
     [module, FOLD_INTERFACE.clone(), custom("fusebox.manifest", manifest.as_bytes())].concat()
+}
+
+/// A verification with these fields in its core module.
+pub fn verify(fields: &str, manifest: &str) -> Vec<u8> {
+    let memory = if fields.contains("(memory") { "" } else { "(memory (export \"memory\") 1)" };
+    let module = text(&format!("(module {fields} {memory} {VERIFY})"));
+    [module, VERIFY_INTERFACE.clone(), custom("fusebox.manifest", manifest.as_bytes())].concat()
 }
 
 /// Names and contents of a core module's custom sections.
@@ -190,6 +203,7 @@ pub fn upload(source: &Source) -> Option<Vec<u8>> {
         Source::Beside(fields) => beside(fields),
         Source::Manifest(manifest) => good(manifest),
         Source::Fold(fields, manifest) => fold(fields, manifest),
+        Source::Verify(fields, manifest) => verify(fields, manifest),
         Source::Generated(generated) => generate::module(generated),
         Source::Bytes(bytes) => bytes.to_vec(),
         Source::Code(_) | Source::Escaped(_) => return None,

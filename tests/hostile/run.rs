@@ -72,7 +72,8 @@ pub fn view(rows: Rows) -> View {
             let whole = ViewType::Number { scale: 0, min: 0, max: i64::MAX };
             let ordinals: Vec<i64> = (0..n as i64).collect();
             all.push(column("unit", whole.clone(), Visibility::UnitOrdinal, sealed_column(Parts::I64(&ordinals), None)));
-            all.push(column("foreign", whole, Visibility::Foreign, sealed_column(Parts::I64(&vec![1; n]), None)));
+            all.push(column("foreign", whole.clone(), Visibility::Foreign, sealed_column(Parts::I64(&vec![1; n]), None)));
+            all.push(column("row_identity", whole, Visibility::RowIdentity, sealed_column(Parts::I64(&ordinals), None)));
             all
         }
         Rows::Synthetic | Rows::Real | Rows::None => {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fold::{Floats, FoldError, FoldPlan};
 use crate::limits::LimitExceeded;
 use crate::manifest::DerivedColumn;
+use crate::message::GuestFailure;
 use crate::plan::FusePlan;
 use crate::plan::FusionReport;
 use crate::plan::ViewColumn;
@@ -13,6 +14,7 @@ use crate::table::Cell;
 use crate::table::TableError;
 use crate::table::TableHeader;
 use crate::table::TableRequest;
+use crate::verify::SubjectPlan;
 
 /// Server to `engine`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,8 @@ pub enum EngineRequest {
         tables: Vec<TableRequest>,
         /// One a descriptor.
         derived: Vec<DerivedColumn>,
+        /// Whether [`EngineReply::Contributors`] is wanted before the end.
+        contributors: bool,
     },
     /// Make the blocks of a fold over the view. Answer: [`EngineReply::Ready`].
     Fold(FoldPlan),
@@ -52,6 +56,8 @@ pub enum EngineRequest {
     /// Map every block under this state, clip, sum. Answer: [`EngineReply::GuestWanted`] whenever a guest is needed, then
     /// [`EngineReply::Sums`], then [`EngineReply::Done`].
     Round(Floats),
+    /// Hand one subject's rows to a guest. Descriptor: the socket to it. Answer: [`EngineReply::Answer`].
+    Subject(SubjectPlan),
 }
 
 /// A sealed column segment.
@@ -72,6 +78,8 @@ pub struct Source {
 pub enum SourceColumn {
     /// Column of this index of the member.
     Data(u16),
+    /// Column of this index of [`crate::plan::RowIdentity::columns`], read for that alone.
+    Identity(u16),
     /// The unit that a consent record names (text).
     ConsentUnit,
     /// The purpose that it allows (category or text).
@@ -94,12 +102,22 @@ pub enum EngineReply {
     Table(TableHeader),
     /// More cells of the table that began last.
     Cells(Vec<Cell>),
+    /// Which base rows lie in which cells. Descriptor: sealed memory in the layout of [`crate::contributors`]; none where there are
+    /// more rows than it holds.
+    Contributors,
     /// The blocks of a fold are made.
     Ready,
     /// The next block needs a guest process that has not been used.
     GuestWanted,
     /// More coordinates of the exact sums, in steps of the grid.
     Sums(Vec<i128>),
+    /// A verification came to an end.
+    Answer {
+        /// Number of the label; 0 where the subject has no rows, whatever the guest said, and where it gave no answer.
+        label: u32,
+        /// Why the guest gave none.
+        failure: Option<GuestFailure>,
+    },
     /// All tables, or all sums, are told.
     Done,
     /// Nothing more will come.

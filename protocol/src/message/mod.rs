@@ -54,10 +54,12 @@ mod tests {
     use crate::limits::LimitExceeded;
     use crate::manifest::{DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
     use crate::plan::{
-        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, Transform,
-        ViewColumn, ViewType, Visibility,
+        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput,
+        RowFilter, RowIdentity, Transform, ViewColumn, ViewType, Visibility,
     };
     use crate::schema::{ColumnSchema, ColumnType, LinkageKey, Role};
+    use crate::secret::SecretText;
+    use crate::verify::{AnswerType, SubjectPlan, SubjectReply, SubjectRows, VerifyManifest, VerifyReady, VerifyStart};
     use serde::de::DeserializeOwned;
 
     fn crosses<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: T) {
@@ -94,6 +96,10 @@ mod tests {
         FoldManifest { columns, dimension: 2, state: 1 }
     }
 
+    fn verify() -> VerifyManifest {
+        VerifyManifest { columns: fold().columns, answer: AnswerType::Band(vec!["none".into(), "A".into()]) }
+    }
+
     /// The wire format describes nothing of itself: a type that needs to look ahead (flattened, tagged inside, untagged) would
     /// pass the compiler and fail on the wire.
     #[test]
@@ -125,12 +131,17 @@ mod tests {
             unit: at,
             purpose: "p".into(),
             today: 20_000,
+            identity: RowIdentity {
+                member: 0,
+                dataset: "d".into(),
+                columns: vec![IdentityColumn::Loaded(0), IdentityColumn::Extra(schema().remove(0))],
+            },
             threads: 2,
         };
         let source = |column| Source { member: 0, column, key: SecretKey([7; 32]), context: "c".into() };
         crosses(EngineRequest::Fuse {
             plan,
-            sources: vec![source(SourceColumn::Data(3)), source(SourceColumn::ConsentExpiry)],
+            sources: vec![source(SourceColumn::Data(3)), source(SourceColumn::ConsentExpiry), source(SourceColumn::Identity(1))],
             pseudonym_key: SecretKey([1; 32]),
             namespace_key: SecretKey([2; 32]),
         });
@@ -139,10 +150,10 @@ mod tests {
             DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: 0, max: 9 } },
             DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into()] } },
         ];
-        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone() });
+        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone(), contributors: true });
         let report = FusionReport { members: vec![], rows: 1, units: 1 };
         crosses(EngineReply::Fused { columns: view(), report });
-        let manifest = Manifest { name: "m".into(), version: "1".into(), derived, fold: Some(fold()) };
+        let manifest = Manifest { name: "m".into(), version: "1".into(), derived, fold: Some(fold()), verify: Some(verify()) };
         crosses(CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] });
         crosses(CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into()))));
         crosses(GuestOpening::Run(GuestRequest { columns: view(), rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 }));
@@ -168,5 +179,18 @@ mod tests {
         }));
         crosses(MapReply(vec![Contribution::Nothing, Contribution::Sparse(Indexes(vec![1]), Floats(vec![0.5]))]));
         crosses(UpdateReply(Some(Floats(vec![1.0]))));
+        let subject = SecretText("11010519491231002X".into());
+        let columns = verify().columns;
+        crosses(EngineRequest::Subject(SubjectPlan {
+            columns,
+            labels: 2,
+            subject,
+            linkage: Some(LinkageKey::ResidentId),
+            key: SecretKey([4; 32]),
+        }));
+        crosses(EngineReply::Answer { label: 1, failure: Some(GuestFailure::Trap) });
+        crosses(GuestOpening::Answer(VerifyStart { manifest: verify(), fuel: 1, memory_bytes_max: 2 }));
+        crosses(SubjectRows { rows: 2, values: Integers(vec![1, 2]), missing: Octets(vec![0, 1]) });
+        crosses((SubjectReply(Ok(1)), SubjectReply(Err(GuestFailure::Trap)), VerifyReady {}));
     }
 }

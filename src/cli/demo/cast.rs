@@ -85,7 +85,9 @@ impl Cast {
         ] {
             person(id, org, role)?;
         }
-        steps.done("11 people of 10 organisations, one role each, with tokens; 2 reviewers with keys that the security administrator confirmed");
+        steps.done(
+            "11 people of 10 organisations, one role each, with tokens; 2 reviewers with keys that the security administrator confirmed",
+        );
         Ok(cast)
     }
 }

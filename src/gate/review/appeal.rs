@@ -67,7 +67,10 @@ impl Airlock<'_> {
         }
         open_next(self.tx, (&row, &last.statement), &Opening { origin: "appeal", by: &who.id }, self.city, (leaf, self.now))?;
         self.tx
-            .execute("UPDATE release SET state = ?2, reason = NULL, decided_at = NULL WHERE id = ?1", params![row.id, ReleaseState::Held.word()])
+            .execute(
+                "UPDATE release SET state = ?2, reason = NULL, decided_at = NULL WHERE id = ?1",
+                params![row.id, ReleaseState::Held.word()],
+            )
             .map_err(StoreError::from)?;
         Ok(ReleaseState::Held)
     }

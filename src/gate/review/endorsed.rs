@@ -51,27 +51,20 @@ impl Airlock<'_> {
         let leaf = release_leaf(self.tx, self.journal, &row.id, row.decision_leaf, row.facts.recipient.as_str(), &row.commitment, readers)?;
         let sql = "UPDATE release SET state = ?2, reason = 'sound', decided_at = ?3, release_leaf = ?4
                    WHERE id = ?1 AND state IN ('held', 'approved_pending')";
-        let changed = self
-            .tx
-            .execute(sql, params![row.id, ReleaseState::Released.word(), self.now, leaf])
-            .map_err(StoreError::from)?;
+        let changed = self.tx.execute(sql, params![row.id, ReleaseState::Released.word(), self.now, leaf]).map_err(StoreError::from)?;
         if changed == 1 { Ok(ReleaseState::Released) } else { Err(StoreError::Fault.into()) }
     }
 
     /// Approved, but providers may still object.
     pub(super) fn pend(&self, row: &ReleaseRow) -> Result<ReleaseState, DecideError> {
-        self.tx
-            .execute("UPDATE release SET state = 'approved_pending' WHERE id = ?1", [&row.id])
-            .map_err(StoreError::from)?;
+        self.tx.execute("UPDATE release SET state = 'approved_pending' WHERE id = ?1", [&row.id]).map_err(StoreError::from)?;
         Ok(ReleaseState::ApprovedPending)
     }
 
     /// Stays. `reason` is a word of ours; `by` is set where one person did it.
     pub(super) fn deny(&self, row: &ReleaseRow, reason: &str, by: Option<&PrincipalId>) -> Result<ReleaseState, DecideError> {
         let sql = "UPDATE release SET state = ?2, reason = ?3, reviewer = ?4, decided_at = ?5 WHERE id = ?1";
-        self.tx
-            .execute(sql, params![row.id, ReleaseState::Denied.word(), reason, by, self.now])
-            .map_err(StoreError::from)?;
+        self.tx.execute(sql, params![row.id, ReleaseState::Denied.word(), reason, by, self.now]).map_err(StoreError::from)?;
         Ok(ReleaseState::Denied)
     }
 }

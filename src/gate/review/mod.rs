@@ -29,7 +29,7 @@ mod tables;
 mod vote;
 mod window;
 
-pub use keys::{ReviewerKey, confirm_key, enrol_key, fingerprint, revoke_reviewer_key, reviewer_key, reviewer_keys};
+pub use keys::{ReviewerKey, confirm_key, enrol_key, fingerprint, reviewer_key, reviewer_keys, revoke_reviewer_key};
 pub use rounds::{Appeal, Extension, REASON_CHARS_MAX, ReplyDue, Round, RoundOutcome, STATEMENT_CHARS_MAX, Statement, rounds};
 pub use shown::{ReviewShown, Stage, review_shown};
 pub use signed::{Choice, CountedVote, REASONS, REVIEW_CONTEXT, ReviewReason, SignedVote, review_message};

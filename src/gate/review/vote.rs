@@ -96,10 +96,8 @@ pub(super) fn eligible(connection: &Connection, row: &ReleaseRow, who: &Principa
     }
     let sql = "SELECT EXISTS (SELECT 1 FROM release_vote v JOIN release_round a ON a.release = v.release AND a.origin = 'appeal' AND a.round > v.round
                WHERE v.release = ?1 AND v.reviewer = ?2)";
-    let before: bool = connection
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![row.id, who.id], |r| r.get(0)))
-        .map_err(StoreError::from)?;
+    let before: bool =
+        connection.prepare_cached(sql).and_then(|mut s| s.query_row(params![row.id, who.id], |r| r.get(0))).map_err(StoreError::from)?;
     if before || row.facts.module_approver.as_ref() == Some(&who.id) {
         return Err(Refused::new(&refusal::REVIEW_SEPARATION).into());
     }
@@ -123,7 +121,8 @@ impl Airlock<'_> {
 
     fn votes_in(&self, release: &ReleaseId, round: u32) -> Result<Vec<In>, StoreError> {
         let mut statement = self.tx.prepare_cached(&format!("SELECT v.reviewer, v.sealed, v.leaf {STANDING} ORDER BY v.leaf"))?;
-        let rows = statement.query_map(params![release, round], |r| Ok((r.get::<_, PrincipalId>(0)?, r.get::<_, Vec<u8>>(1)?, r.get(2)?)))?;
+        let rows =
+            statement.query_map(params![release, round], |r| Ok((r.get::<_, PrincipalId>(0)?, r.get::<_, Vec<u8>>(1)?, r.get(2)?)))?;
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let open = |(reviewer, sealed, leaf): (PrincipalId, Vec<u8>, u64)| {
             let clear = seal::open_all(self.key, &Self::context(release, round, &reviewer), &sealed, 1)?;
@@ -209,9 +208,7 @@ impl Airlock<'_> {
         let sealed = seal::seal(self.key, &Self::context(&v.release, v.round, &v.by), &clear).map_err(StoreError::from)?;
         // In place of a vote whose key was revoked before it was counted.
         let sql = "INSERT OR REPLACE INTO release_vote (release, round, reviewer, key, sealed, leaf, cast_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        self.tx
-            .execute(sql, params![v.release, v.round, v.by, v.key, sealed, leaf, self.now])
-            .map_err(StoreError::from)?;
+        self.tx.execute(sql, params![v.release, v.round, v.by, v.key, sealed, leaf, self.now]).map_err(StoreError::from)?;
         Ok(In { kept, leaf })
     }
 
@@ -231,9 +228,7 @@ impl Airlock<'_> {
         let leaf = self.journal.append(self.tx, LeafKind::Review, &body, &readers)?.number();
         let text = serde_json::to_string(&votes).map_err(|_| StoreError::Fault)?;
         let sql = "UPDATE release_round SET outcome = ?3, votes = ?4, ended_at = ?5, window_days = ?6, review_leaf = ?7 WHERE release = ?1 AND round = ?2";
-        self.tx
-            .execute(sql, params![row.id, round.round, outcome.word(), text, self.now, window, leaf])
-            .map_err(StoreError::from)?;
+        self.tx.execute(sql, params![row.id, round.round, outcome.word(), text, self.now, window, leaf]).map_err(StoreError::from)?;
         let state = match outcome {
             RoundOutcome::Approved => {
                 let endorsed = Endorsed::of(self.tx, row, round.round, &votes)?;

@@ -6,8 +6,8 @@ use cedar_policy::{Entities, EntityUid};
 use super::*;
 use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
 use crate::policy::resource::{
-    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
-    ReviewerKey, SigningKey,
+    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope,
+    Release, ReviewerKey, SigningKey, Verification,
 };
 use crate::policy::{Role, actions as a};
 
@@ -157,10 +157,7 @@ const MATRIX: &[Row] = &[
     Row(
         "give a review more time, decide an appeal",
         ["●", "-", "-", "-", "-", "-", "-", "-"],
-        &[
-            |z, t| z.allows::<a::ReleaseExtend>(&t.caller, &t.release()),
-            |z, t| z.allows::<a::ReleaseAppealDecide>(&t.caller, &t.release()),
-        ],
+        &[|z, t| z.allows::<a::ReleaseExtend>(&t.caller, &t.release()), |z, t| z.allows::<a::ReleaseAppealDecide>(&t.caller, &t.release())],
     ),
     // By account, not by organisation: everyone here is someone else.
     Row(
@@ -260,7 +257,10 @@ fn what_else_is_denied() {
     }
     let caller = Caller::for_tests("li", "mine", Role::OutputChecker);
     let t = Things { caller, case };
-    assert!(authz.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key()) && !authz.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key()));
+    assert!(
+        authz.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key())
+            && !authz.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key())
+    );
     // One's own account only, by name and not by organisation.
     let caller = Caller::for_tests("op", "mine", Role::Operator);
     let account = |name: &str| Account { name: name.parse().unwrap(), org: org("mine"), role: Role::Operator };
@@ -313,6 +313,10 @@ fn actions_and_facts_are_those_of_the_schema() {
         check::<a::ModuleRead>(&authz, &t, &t.module());
         check::<a::JobRead>(&authz, &t, &t.job());
         check::<a::ReleaseRead>(&authz, &t, &t.release());
+        let issuer = Issuer { id: "app".parse().unwrap(), org: org("services"), registered_org: org("mine") };
+        check::<a::IssuerRegister>(&authz, &t, &issuer);
+        let id = crate::id::VerificationId::random().unwrap();
+        check::<a::VerificationAsk>(&authz, &t, &Verification { id, org: org("mine"), providers: BTreeSet::from([org("bureau")]) });
         check::<a::LogBodyRead>(&authz, &t, &t.entry());
         check::<a::BudgetSet>(&authz, &t, &t.budget());
         for org in [None, Some(org("mine"))] {

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use protocol::table::{MeasureColumn, MeasureRequest, TableHeader};
+use protocol::table::{Cell, KeyDomain, Margins, MeasureColumn, MeasureEvidence, MeasureRequest, TableHeader};
 
 use super::*;
 use crate::policy::ReleasePolicy;
@@ -52,6 +52,8 @@ fn cell(keys: &[Option<i64>], rows: &Rows, measures: &[MeasureRequest]) -> Cell 
         total: totals.iter().sum(),
     };
     Cell {
+        totals: 0,
+        contributors: 0,
         keys: keys.to_vec(),
         rows: rows.len() as u64,
         units: units.len() as u64,
@@ -68,7 +70,7 @@ fn table(domain: KeyDomain, ops: &[MeasureOp], cells: &[(Option<i64>, Rows)]) ->
     TableOutput {
         header: TableHeader {
             columns: measures.iter().map(|m| m.column.as_ref().map(|_| column.clone())).collect(),
-            request: TableRequest { name: "t".into(), keys: vec!["k".into()], measures },
+            request: TableRequest { name: "t".into(), keys: vec!["k".into()], measures, margins: Margins::None },
             domains: vec![domain],
             cells: cells.len() as u64,
         },
@@ -80,9 +82,15 @@ fn declared() -> KeyDomain {
     KeyDomain::Declared(["a", "b", "c"].map(String::from).to_vec())
 }
 
+fn under(output: &TableOutput, policy: &ActivePolicy, coding: &[Coding], units: u64) -> Result<(DecidedTable, TableEvidence), NotReleased> {
+    let verdict = decide_table(output, coding, &Deciding { policy, units, rounding: &RoundingKey::new(b"tests") })?;
+    assert_eq!((verdict.held, verdict.evidence.attack.outcome), (None, crate::sdc::AttackOutcome::NoEquations));
+    Ok((verdict.table, verdict.evidence))
+}
+
 fn decide_under(output: &TableOutput, policy: ReleasePolicy, coded: bool) -> Result<(DecidedTable, TableEvidence), NotReleased> {
     let coding = vec![Coding { bottom: coded, top: coded }; output.header.request.measures.len()];
-    decide_table(output, &ActivePolicy::for_tests(policy), &coding, 1000)
+    under(output, &ActivePolicy::for_tests(policy), &coding, 1000)
 }
 
 fn decide(output: &TableOutput) -> (DecidedTable, TableEvidence) {
@@ -118,7 +126,7 @@ fn shown_figures_are_exact() {
     let expected = ["40", "20", "3.80", "0.10", "0.0033", "0.09", "0.00", "0.19"];
     let DecidedCell::Shown(values) = &decided.rows[0].cell else { panic!("hidden") };
     assert_eq!(values.iter().map(|v| v.as_deref().unwrap()).collect::<Vec<_>>(), expected);
-    assert_eq!((decided.rows[0].keys.clone(), decided.suppressed), (vec![Some("b".to_owned())], 0));
+    assert_eq!((decided.rows[0].keys.clone(), decided.suppressed), (vec![ShownKey::Label("b".to_owned())], 0));
     assert_eq!((decided.keys, decided.measures.len()), (vec!["k".to_owned()], 8));
 }
 
@@ -195,7 +203,7 @@ fn quantiles_need_the_minimum_on_both_sides_and_extremes_a_coding() {
         (MeasureOp::Quantile { permille: 1000 }, false, true),
     ] {
         let (output, policy) = (table(declared(), &[op], &cells), ActivePolicy::for_tests(standard()));
-        let with = |bottom, top| decide_table(&output, &policy, &[Coding { bottom, top }], 1000);
+        let with = |bottom, top| under(&output, &policy, &[Coding { bottom, top }], 1000);
         assert!(with(bottom, top).is_ok() && with(true, true).is_ok());
         assert_eq!((rule(with(!bottom, !top)), rule(with(false, false))), (("table.uncoded", false), ("table.uncoded", false)));
     }
@@ -207,13 +215,13 @@ fn labels_found_in_the_data_are_not_named_below_the_minimum() {
     let cells = [(None, each(3, |_| 1)), (Some(0), each(50, |_| 1)), (Some(1), each(9, |_| 1))];
     let output = table(found, &[MeasureOp::Count], &cells);
     let (decided, evidence) = decide(&output);
-    assert_eq!(decided.rows.iter().map(|r| r.keys[0].as_deref()).collect::<Vec<_>>(), [Some("fine")]);
+    assert_eq!(decided.rows.iter().map(|r| r.keys[0].label()).collect::<Vec<_>>(), [Some("fine")]);
     assert_eq!(decided.suppressed, 0);
     assert_eq!(evidence.cells.iter().map(|c| c.fate).collect::<Vec<_>>(), [Fate::Omitted, Fate::Shown, Fate::Omitted]);
     assert!(!serde_json::to_string(&decided).unwrap().contains("rare"));
     // Declared labels are named, but not a missing value that too few have.
     let (decided, _) = decide(&table(declared(), &[MeasureOp::Count], &cells));
-    assert_eq!(decided.rows.iter().map(|r| r.keys[0].as_deref()).collect::<Vec<_>>(), [Some("a"), Some("b")]);
+    assert_eq!(decided.rows.iter().map(|r| r.keys[0].label()).collect::<Vec<_>>(), [Some("a"), Some("b")]);
     assert_eq!(decided.suppressed, 1);
     // And an empty cell of an open domain is not there even where zeros are shown.
     let mut show = standard();
@@ -233,7 +241,7 @@ fn labels_of_dates_hours_and_numbers() {
         (KeyDomain::Number(0), 7, "7"),
     ] {
         let (decided, _) = decide(&table(domain, &[MeasureOp::Count], &[(None, each(50, |_| 1)), (Some(key), each(50, |_| 1))]));
-        assert_eq!(decided.rows.iter().map(|r| r.keys[0].as_deref()).collect::<Vec<_>>(), [None, Some(label)]);
+        assert_eq!(decided.rows.iter().map(|r| r.keys[0].label()).collect::<Vec<_>>(), [None, Some(label)]);
     }
 }
 
@@ -262,7 +270,7 @@ fn whole_tables_are_refused_by_rule() {
     let scattered = table(declared(), &[MeasureOp::Count], &[(Some(0), each(9, |_| 1)), (Some(1), each(9, |_| 1))]);
     assert_eq!(rule(decide_under(&scattered, standard(), false)), ("table.all_suppressed", true));
     assert_eq!(
-        rule(decide_table(&fine, &ActivePolicy::for_tests(standard()), &[Coding { bottom: false, top: false }], 9)),
+        rule(under(&fine, &ActivePolicy::for_tests(standard()), &[Coding { bottom: false, top: false }], 9)),
         ("table.minimum_units", true)
     );
 }
@@ -307,7 +315,12 @@ fn a_table_that_contradicts_itself_is_not_decided() {
 
 #[test]
 fn a_margin_is_seen() {
-    let request = |keys: &[&str]| TableRequest { name: "t".into(), keys: keys.iter().map(|k| (*k).into()).collect(), measures: vec![] };
+    let request = |keys: &[&str]| TableRequest {
+        name: "t".into(),
+        keys: keys.iter().map(|k| (*k).into()).collect(),
+        measures: vec![],
+        margins: Margins::None,
+    };
     assert!(shares_margin(&request(&["a"]), &request(&["a", "b"])) && shares_margin(&request(&["a", "b"]), &request(&["b"])));
     assert!(shares_margin(&request(&[]), &request(&["a"])) && shares_margin(&request(&["a", "b"]), &request(&["b", "a"])));
     assert!(!shares_margin(&request(&["a"]), &request(&["b"])) && !shares_margin(&request(&["a", "c"]), &request(&["a", "b"])));

@@ -20,17 +20,17 @@ pub const CASES: &[Case] = &[
     case("table-flood", Flood, &[Import("tables#request")],
         Run("", "(local $i i32)
             (loop $l (i32.store8 (i32.const 1048) (i32.add (i32.const 97) (local.get $i)))
-                (call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1))
+                (call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1) (i32.const 0))
                 (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 17))))"),
         FailedLimit("tables_max")),
     case("key-flood", Flood, &[Import("tables#request")],
         Run("", "(local $i i32)
             (loop $l (i64.store offset=8192 (local.get $i) (i64.load (i32.const 1152)))
                 (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 8))) (i32.const 56))))
-            (call $request (i32.const 1048) (i32.const 1) (i32.const 8192) (i32.const 7) (i32.const 1104) (i32.const 1))"),
+            (call $request (i32.const 1048) (i32.const 1) (i32.const 8192) (i32.const 7) (i32.const 1104) (i32.const 1) (i32.const 0))"),
         FailedLimit("table_keys_max")),
     case("measure-flood", Flood, &[Import("tables#request")],
-        Run("", "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 8192) (i32.const 17))"),
+        Run("", "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 8192) (i32.const 17) (i32.const 0))"),
         FailedLimit("table_measures_max")),
     case("model-flood", Flood, &[Import("models#submit-linear")],
         Run("", "(local $i i32)
@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
     case("table-of-a-billion-cells", Flood, &[Import("tables#request"), Reply("Table")],
         Run("(data (i32.const 2048) \"kakbkckdke\") (data (i32.const 8192)
                 \"\\00\\08\\00\\00\\02\\00\\00\\00\\02\\08\\00\\00\\02\\00\\00\\00\\04\\08\\00\\00\\02\\00\\00\\00\\06\\08\\00\\00\\02\\00\\00\\00\\08\\08\\00\\00\\02\\00\\00\\00\")",
-            "(call $request (i32.const 1048) (i32.const 1) (i32.const 8192) (i32.const 5) (i32.const 1104) (i32.const 1))"),
+            "(call $request (i32.const 1048) (i32.const 1) (i32.const 8192) (i32.const 5) (i32.const 1104) (i32.const 1) (i32.const 0))"),
         EngineLimit("table_cells_max")).on(Rows::Wide),
     case("coefficient-not-a-number", Floats, &[Import("models#submit-linear")],
         Run("(data (i32.const 1168) \"\\01\\00\\00\\00\\00\\00\\f0\\7f\")",

@@ -7,11 +7,12 @@ use polars::prelude::PlHashMap;
 use protocol::column::{AlignedBytes, Column, Physical};
 use protocol::limits::Limits;
 use protocol::message::{EngineFailure, SecretKey, Source, SourceColumn};
-use protocol::plan::{ColumnRef, FusePlan, Transform};
+use protocol::plan::{ColumnRef, FusePlan, IdentityColumn, Transform};
 use protocol::schema::{ColumnSchema, ColumnType, LinkageKey};
 use protocol::seal::{SealKey, open_file};
 use ring::hmac;
 
+use super::identity;
 use super::parallel::parallel;
 
 /// The keys of a fusion that are not a segment's. Wiped when dropped.
@@ -30,6 +31,8 @@ pub(super) struct Loaded {
     pub pseudonyms: Vec<(ColumnRef, Vec<i64>)>,
     /// By distinct value of the unit's column.
     pub ordinals: Vec<i64>,
+    /// By row of the member that the plan's identity names.
+    pub identities: Vec<i64>,
     /// Spreads ordinals into the project's own order of rows.
     pub order: [u64; 2],
 }
@@ -140,7 +143,8 @@ pub(super) fn load(plan: &FusePlan, sources: Vec<Source>, fds: Vec<OwnedFd>, key
             return Err(EngineFailure::Plan);
         }
     }
-    let mut loaded = Loaded { members: Vec::new(), consents: Vec::new(), pseudonyms: Vec::new(), ordinals: Vec::new(), order: [0, 1] };
+    let (members, consents, pseudonyms, ordinals, identities) = Default::default();
+    let mut loaded = Loaded { members, consents, pseudonyms, ordinals, identities, order: [0, 1] };
     for (m, member) in (0u16..).zip(&plan.members) {
         let mut take = |key| slots.remove(&(m, key)).ok_or(EngineFailure::Plan);
         let columns = (0u16..).zip(&member.columns).map(|(c, _)| take(SourceKey::Data(c))).collect::<Result<_, _>>()?;
@@ -150,11 +154,16 @@ pub(super) fn load(plan: &FusePlan, sources: Vec<Source>, fds: Vec<OwnedFd>, key
             None => None,
         });
     }
+    let extra = |(i, column): (u16, &IdentityColumn)| match column {
+        IdentityColumn::Loaded(_) => Ok(None),
+        IdentityColumn::Extra(_) => slots.remove(&(plan.identity.member, SourceKey::Identity(i))).map(Some).ok_or(EngineFailure::Plan),
+    };
+    let extra = (0u16..).zip(&plan.identity.columns).map(extra).collect::<Result<Vec<_>, _>>()?;
     if !slots.is_empty() {
         return Err(EngineFailure::Plan);
     }
-    digest(plan, &mut loaded, &keys)?;
-    drop(keys);
+    digest(plan, &mut loaded, &extra, &keys)?;
+    drop((keys, extra));
     Ok(loaded)
 }
 
@@ -162,6 +171,7 @@ pub(super) fn load(plan: &FusePlan, sources: Vec<Source>, fds: Vec<OwnedFd>, key
 #[derive(PartialEq, Eq, Hash)]
 enum SourceKey {
     Data(u16),
+    Identity(u16),
     Unit,
     Purpose,
     Expiry,
@@ -171,6 +181,7 @@ impl From<SourceColumn> for SourceKey {
     fn from(column: SourceColumn) -> Self {
         match column {
             SourceColumn::Data(i) => Self::Data(i),
+            SourceColumn::Identity(i) => Self::Identity(i),
             SourceColumn::ConsentUnit => Self::Unit,
             SourceColumn::ConsentPurpose => Self::Purpose,
             SourceColumn::ConsentExpiry => Self::Expiry,
@@ -196,6 +207,10 @@ fn check(plan: &FusePlan, member: u16, source: SourceColumn, bytes: &AlignedByte
             let schema = member.columns.get(usize::from(i)).ok_or(EngineFailure::Plan)?;
             column.rows() == member.rows && fits(&column, schema)
         }
+        SourceColumn::Identity(i) => match plan.identity.columns.get(usize::from(i)) {
+            Some(IdentityColumn::Extra(schema)) => column.rows() == member.rows && fits(&column, schema),
+            _ => return Err(EngineFailure::Plan),
+        },
         SourceColumn::ConsentUnit => column.shape().physical == Physical::Text,
         SourceColumn::ConsentPurpose => column.shape().physical != Physical::I64,
         SourceColumn::ConsentExpiry => column.shape().physical == Physical::I64,
@@ -243,7 +258,7 @@ fn intern(column: &Column<'_>) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// Pseudonyms for the outputs that ask for them, ordinals of the units, the order of rows: all that needs a key.
-fn digest(plan: &FusePlan, loaded: &mut Loaded, keys: &Keys) -> Result<(), EngineFailure> {
+fn digest(plan: &FusePlan, loaded: &mut Loaded, extra: &[Option<Segment>], keys: &Keys) -> Result<(), EngineFailure> {
     let pseudonym_key = hmac::Key::new(hmac::HMAC_SHA256, &keys.pseudonym.0);
     let namespace_key = hmac::Key::new(hmac::HMAC_SHA256, &keys.namespace.0);
     let mut wanted: Vec<ColumnRef> = plan.outputs.iter().filter(|o| o.transform == Transform::Pseudonym).map(|o| o.from).collect();
@@ -262,15 +277,29 @@ fn digest(plan: &FusePlan, loaded: &mut Loaded, keys: &Keys) -> Result<(), Engin
         pseudonyms.push((at, digests(at, &pseudonym_key)?));
     }
     let ordinals = digests(plan.unit, &namespace_key)?;
+    let identity_key = hmac::sign(&namespace_key, b"identity of rows");
+    let identity_key = hmac::Key::new(hmac::HMAC_SHA256, identity_key.as_ref());
+    let extra = extra.iter().map(|e| e.as_ref().map(Field::new).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let identities = identity::identities(plan, &fields, &extra, &identity_key)?;
     let tag = hmac::sign(&pseudonym_key, b"order of rows");
     let word = |at: usize| tag.as_ref().get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
     (loaded.order, loaded.pseudonyms, loaded.ordinals) = ([word(0), word(8) | 1], pseudonyms, ordinals);
+    loaded.identities = identities;
     Ok(())
 }
 
 /// The first 63 bits of HMAC-SHA-256(key, linkage kind ‖ canonical identifier) of every distinct value.
 fn keyed(field: &Field<'_>, kind: Option<LinkageKey>, key: &hmac::Key, threads: usize) -> Result<Vec<i64>, EngineFailure> {
     const BATCH: usize = 1 << 14;
+    let batches = parallel(threads, field.distinct().div_ceil(BATCH), |batch| {
+        let codes = batch * BATCH..((batch + 1) * BATCH).min(field.distinct());
+        Ok(codes.map(|code| digest_of(field.label(code), kind, key)).collect::<Vec<i64>>())
+    })?;
+    Ok(batches.concat())
+}
+
+/// The same of one identifier.
+pub(super) fn digest_of(identifier: &str, kind: Option<LinkageKey>, key: &hmac::Key) -> i64 {
     let kind = match kind {
         None => 0u8,
         Some(LinkageKey::ResidentId) => 1,
@@ -279,17 +308,10 @@ fn keyed(field: &Field<'_>, kind: Option<LinkageKey>, key: &hmac::Key, threads: 
         Some(LinkageKey::Plate) => 4,
         Some(LinkageKey::Opaque) => 5,
     };
-    let batches = parallel(threads, field.distinct().div_ceil(BATCH), |batch| {
-        let codes = batch * BATCH..((batch + 1) * BATCH).min(field.distinct());
-        let digest = |code| {
-            let mut context = hmac::Context::with_key(key);
-            context.update(&[kind]);
-            context.update(field.label(code).as_bytes());
-            let tag = context.sign();
-            let first = tag.as_ref().first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
-            i64::try_from(first >> 1).unwrap_or(0)
-        };
-        Ok(codes.map(digest).collect::<Vec<i64>>())
-    })?;
-    Ok(batches.concat())
+    let mut context = hmac::Context::with_key(key);
+    context.update(&[kind]);
+    context.update(identifier.as_bytes());
+    let tag = context.sign();
+    let first = tag.as_ref().first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
+    i64::try_from(first >> 1).unwrap_or(0)
 }

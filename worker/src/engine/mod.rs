@@ -2,6 +2,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | `contributors` | which base rows lie in which cells, for the audit across releases |
+//! | `identity` | keyed identities of the base rows, for the audit across releases |
 //! | `load` | segments opened, checked, texts interned, identifiers digested; the keys end here |
 //! | `select` | consent and constant filters |
 //! | `join` | joins of row numbers on integer keys (polars) |
@@ -12,13 +14,16 @@
 //! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
 //! | `table` | requests resolved, cells told |
+//! | `subject` | one subject's rows handed to a guest: verification |
 //! | `fold` | blocks of units, clipped and summed exactly: the private door |
 //!
 //! Rows of one privacy unit stand next to each other in every view (sorted by a keyed hash of the unit), so that all evidence
 //! per unit comes from one sequential pass. All arithmetic is on integers: the same bytes on any number of threads.
 
+mod contributors;
 mod fold;
 mod fuse;
+mod identity;
 mod join;
 mod key;
 mod load;
@@ -27,6 +32,7 @@ mod parallel;
 mod reduce;
 mod runs;
 mod select;
+mod subject;
 mod table;
 mod view;
 
@@ -43,7 +49,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, or one `Fold`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, or one `Fold`, or one `Subject`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -60,14 +66,21 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
             EngineRequest::View { columns, threads, units } => {
                 guarded(|| View::map(columns, descriptors, threads, units)).map(|v| view = Some(v))
             }
-            EngineRequest::Reduce { tables, derived } => match &view {
+            EngineRequest::Reduce { tables, derived, contributors } => match &view {
                 Some(view) => guarded(|| table::prepare(view, &tables, derived, descriptors))
-                    .and_then(|derived| tables.iter().try_for_each(|t| answer_table(channel, view, &derived, t)))
+                    .and_then(|derived| {
+                        tables.iter().try_for_each(|t| answer_table(channel, view, &derived, t))?;
+                        if contributors { answer_contributors(channel, view, &derived, &tables) } else { Ok(()) }
+                    })
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Fold(plan) => match &view {
                 Some(view) => return fold::serve(channel, view, &plan),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Subject(plan) => match &view {
+                Some(view) => return subject::serve(channel, view, &plan, descriptors),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Guest | EngineRequest::Round(_) => Err(EngineFailure::Plan.into()),
@@ -134,6 +147,17 @@ fn answer_table(
         channel.send(&EngineReply::Cells(cells.by_ref().take(per_frame).collect()), &[])?;
     }
     Ok(())
+}
+
+fn answer_contributors(
+    channel: &mut Channel,
+    view: &View,
+    derived: &[table::Derived],
+    tables: &[protocol::table::TableRequest],
+) -> Result<(), Stop> {
+    let found = guarded(|| contributors::find(view, derived, tables))?;
+    let fds: Vec<_> = found.iter().map(AsFd::as_fd).collect();
+    Ok(channel.send(&EngineReply::Contributors, &fds)?)
 }
 
 /// The seals of `fd` verified, mapped; `failure` where they do not hold.

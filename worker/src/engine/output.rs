@@ -7,7 +7,7 @@ use protocol::column::{Parts, write_column};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::memfd::MemfdWriter;
 use protocol::message::EngineFailure;
-use protocol::plan::{DateBucket, FusePlan, PlanOutput, Transform, ViewColumn, ViewType, Visibility};
+use protocol::plan::{DateBucket, FusePlan, PlanMember, PlanOutput, Transform, ViewColumn, ViewType, Visibility};
 use protocol::schema::{ColumnSchema, ColumnType, Role};
 
 use super::join::NONE;
@@ -35,7 +35,7 @@ pub(super) fn view_type(schema: &ColumnSchema, transform: &Transform) -> Result<
     ViewType::after(&schema.ty, transform).ok_or(EngineFailure::Plan)
 }
 
-/// Writes the granted columns in the plan's order, then the units' ordinals, then whether a row counts. `rows` holds, for each
+/// Writes the granted columns in the plan's order, then the hidden ones. `rows` holds, for each
 /// member, the row that each row of the view takes from it.
 ///
 /// # Errors
@@ -47,10 +47,11 @@ pub(super) fn write(
     rows: &[Vec<u32>],
 ) -> Result<Vec<(ViewColumn, OwnedFd)>, EngineFailure> {
     let count = plan.outputs.len();
-    parallel(usize::from(plan.threads), count + 2, |i| match plan.outputs.get(i) {
+    parallel(usize::from(plan.threads), count + 3, |i| match plan.outputs.get(i) {
         Some(output) => granted(plan, output, loaded, fields, rows),
         None if i == count => ordinals(plan, loaded, fields, rows),
-        None => foreign(plan, rows),
+        None if i == count + 1 => foreign(plan, rows),
+        None => identities(plan, loaded, fields, rows),
     })
 }
 
@@ -140,44 +141,56 @@ fn found(field: &Field<'_>, rows: &[u32], characters: usize) -> Result<Content, 
     Ok(Content::Codes(codes, labels.into_iter().map(str::to_owned).collect()))
 }
 
+fn unit_ordinals(plan: &FusePlan, loaded: &Loaded, fields: &[Vec<Field<'_>>], rows: &[Vec<u32>]) -> Result<Values<i64>, EngineFailure> {
+    let m = usize::from(plan.unit.member);
+    let field = fields.get(m).and_then(|f| f.get(usize::from(plan.unit.column))).ok_or(EngineFailure::Plan)?;
+    let rows = rows.get(m).ok_or(EngineFailure::Plan)?;
+    let values = gather(rows, |row| field.code(row).and_then(|code| loaded.ordinals.get(code as usize).copied()));
+    // Rows without a unit were left out before.
+    if values.1.is_some() { Err(EngineFailure::Internal) } else { Ok(values) }
+}
+
+fn hidden(name: &str, ty: ViewType, visibility: Visibility) -> ViewColumn {
+    ViewColumn { name: name.to_owned(), ty, visibility, provenance: String::new() }
+}
+
 fn ordinals(
     plan: &FusePlan,
     loaded: &Loaded,
     fields: &[Vec<Field<'_>>],
     rows: &[Vec<u32>],
 ) -> Result<(ViewColumn, OwnedFd), EngineFailure> {
-    let m = usize::from(plan.unit.member);
-    let field = fields.get(m).and_then(|f| f.get(usize::from(plan.unit.column))).ok_or(EngineFailure::Plan)?;
-    let rows = rows.get(m).ok_or(EngineFailure::Plan)?;
-    let values = gather(rows, |row| field.code(row).and_then(|code| loaded.ordinals.get(code as usize).copied()));
-    // Rows without a unit were left out before.
-    if values.1.is_some() {
-        return Err(EngineFailure::Internal);
+    let values = unit_ordinals(plan, loaded, fields, rows)?;
+    Ok((hidden("unit_ordinal", ViewType::Pseudonym, Visibility::UnitOrdinal), seal(&Content::Ints(values))?))
+}
+
+/// Identities of the base rows; a row of the view that has none of them is known by its unit.
+fn identities(
+    plan: &FusePlan,
+    loaded: &Loaded,
+    fields: &[Vec<Field<'_>>],
+    rows: &[Vec<u32>],
+) -> Result<(ViewColumn, OwnedFd), EngineFailure> {
+    let (mut values, _) = unit_ordinals(plan, loaded, fields, rows)?;
+    let base = rows.get(usize::from(plan.identity.member)).ok_or(EngineFailure::Plan)?;
+    for (value, row) in values.iter_mut().zip(base) {
+        // Ordinals are keyed hashes: turned over, they are none of another row.
+        *value = loaded.identities.get(*row as usize).copied().unwrap_or(*value ^ i64::MAX);
     }
-    let column = ViewColumn {
-        name: "unit_ordinal".to_owned(),
-        ty: ViewType::Pseudonym,
-        visibility: Visibility::UnitOrdinal,
-        provenance: String::new(),
-    };
-    Ok((column, seal(&Content::Ints(values))?))
+    Ok((hidden("row_identity", ViewType::Pseudonym, Visibility::RowIdentity), seal(&Content::Ints((values, None)))?))
 }
 
 fn foreign(plan: &FusePlan, rows: &[Vec<u32>]) -> Result<(ViewColumn, OwnedFd), EngineFailure> {
     let mut flags = vec![0i64; rows.first().map_or(0, Vec::len)];
-    for (member, rows) in plan.members.iter().zip(rows).filter(|(member, _)| !member.operator_owned) {
+    let carriers = plan.carriers();
+    let counts = |m: u16, member: &PlanMember| if carriers.is_empty() { !member.operator_owned } else { carriers.contains(&m) };
+    for ((_, member), rows) in (0u16..).zip(&plan.members).zip(rows).filter(|((m, member), _)| counts(*m, member)) {
         debug_assert_eq!(rows.len(), flags.len(), "{}", member.alias);
         for (flag, row) in flags.iter_mut().zip(rows) {
             *flag |= i64::from(*row != NONE);
         }
     }
-    let column = ViewColumn {
-        name: "foreign".to_owned(),
-        ty: ViewType::Number { scale: 0, min: 0, max: 1 },
-        visibility: Visibility::Foreign,
-        provenance: String::new(),
-    };
-    Ok((column, seal(&Content::Ints((flags, None)))?))
+    Ok((hidden("foreign", ViewType::Number { scale: 0, min: 0, max: 1 }, Visibility::Foreign), seal(&Content::Ints((flags, None)))?))
 }
 
 fn seal(content: &Content) -> Result<OwnedFd, EngineFailure> {

@@ -33,8 +33,23 @@ pub(super) struct Count {
     pub units: u64,
     /// Distinct units with a row that counts.
     pub counting: u64,
+    /// Sum of the rows' digests.
+    pub contributors: u128,
     run: u64,
     run_counts: bool,
+}
+
+/// 128 bits of a row's identity, which is keyed already: two finalisers of splitmix64 (Steele, Lea, Flood 2014), so that the sums of
+/// different sets of rows differ.
+#[inline]
+fn digest(identity: i64) -> u128 {
+    let half = |step: u64| {
+        let z = identity.cast_unsigned().wrapping_add(step);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u128::from(z ^ (z >> 31))
+    };
+    half(0x9e37_79b9_7f4a_7c15) << 64 | half(0x3c6e_f372_fe94_f82a)
 }
 
 /// Sums of a measure in a cell.
@@ -133,7 +148,13 @@ pub(super) struct Reduced {
 /// # Errors
 /// [`EngineFailure::Column`] where rows of a unit are not adjacent or columns are of unequal length.
 pub(super) fn reduce(view: &View, cells: &Cells<'_>, measures: &[Measure<'_>]) -> Result<Reduced, EngineFailure> {
-    let pass = Pass { units: view.hidden(Visibility::UnitOrdinal)?, foreign: view.hidden(Visibility::Foreign)?, cells, measures };
+    let pass = Pass {
+        units: view.hidden(Visibility::UnitOrdinal)?,
+        foreign: view.hidden(Visibility::Foreign)?,
+        identity: view.identity()?,
+        cells,
+        measures,
+    };
     // Small views are not worth a thread, and accumulators of many cells not their memory.
     let heavy = cells.len() * (measures.len() + 1) > 1 << 19;
     let threads = if view.rows < 1 << 16 || heavy { 1 } else { view.threads.clamp(1, 64) };
@@ -148,6 +169,7 @@ fn merge(mut all: Reduced, part: Reduced) -> Reduced {
         to.rows += from.rows;
         to.units += from.units;
         to.counting += from.counting;
+        to.contributors = to.contributors.wrapping_add(from.contributors);
     }
     for (to, from) in all.sums.iter_mut().flatten().zip(part.sums.iter().flatten()) {
         to.merge(from);
@@ -159,6 +181,7 @@ fn merge(mut all: Reduced, part: Reduced) -> Reduced {
 struct Pass<'a> {
     units: &'a [i64],
     foreign: &'a [i64],
+    identity: &'a [i64],
     cells: &'a Cells<'a>,
     measures: &'a [Measure<'a>],
 }
@@ -175,12 +198,17 @@ impl Pass<'_> {
             let end = boundary(self.units, (start + BLOCK).min(rows.end));
             self.cells.write(start..end, &mut scratch, &mut ids)?;
             let (units, foreign) = (self.units.get(start..end), self.foreign.get(start..end));
-            let (Some(units), Some(foreign)) = (units, foreign) else { return Err(EngineFailure::Column) };
+            let identity = self.identity.get(start..end);
+            let (Some(units), Some(foreign), Some(identity)) = (units, foreign, identity) else { return Err(EngineFailure::Column) };
             ends.clear();
             ends.extend((1..).zip(units.windows(2)).filter(|(_, w)| w.first() != w.last()).map(|(i, _)| i));
             ends.push(units.len());
             let block = Block { ids: &ids, foreign, ends: &ends, first_run: out.runs + 1 };
             block.count(&mut out.counts);
+            for (id, identity) in ids.iter().zip(identity) {
+                let Some(cell) = out.counts.get_mut(*id as usize) else { continue };
+                cell.contributors = cell.contributors.wrapping_add(digest(*identity));
+            }
             for (measure, sums) in self.measures.iter().zip(&mut out.sums) {
                 let values = measure.values.get(start..end).ok_or(EngineFailure::Column)?;
                 present.clear();

@@ -10,9 +10,9 @@ use protocol::message::EngineFailure;
 use protocol::plan::ViewType;
 use protocol::table::{Cell, KeyDomain, MeasureColumn, MeasureEvidence, MeasureOp, TableError, TableHeader, TableOutput, TableRequest};
 
-use super::key::{Cells, Key, cells_within};
+use super::key::{BLOCK, Cells, Key, Scratch, cells_within};
 use super::map_sealed;
-use super::reduce::{Measure, Reduced, Sums, order_statistics, reduce};
+use super::reduce::{Count, Measure, Reduced, Sums, order_statistics, reduce};
 use super::view::View;
 use crate::map::Mapped;
 
@@ -156,36 +156,44 @@ impl<'a> Measures<'a> {
     }
 }
 
+/// Of each row of the view the index of its cell among the table's own, in the order in which [`compute`] tells them.
+///
+/// # Errors
+/// [`EngineFailure`].
+pub(super) fn cell_of_rows(view: &View, derived: &[Derived], request: &TableRequest) -> Result<Vec<u32>, EngineFailure> {
+    let keys = request.keys.iter().map(|name| Resolved::new(view, derived, name)?.key(name));
+    let (keys, domains): (Vec<Key<'_>>, Vec<KeyDomain>) = keys.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let cells = Cells::new(keys, view.rows)?;
+    let declared = domains.iter().all(|d| matches!(d, KeyDomain::Declared(_)));
+    let (mut scratch, mut block) = (Scratch::default(), Vec::new());
+    let mut numbers: Vec<u32> = Vec::with_capacity(view.rows);
+    for start in (0..view.rows).step_by(BLOCK) {
+        cells.write(start..view.rows.min(start + BLOCK), &mut scratch, &mut block)?;
+        numbers.extend(&block);
+    }
+    let mut present: Vec<u32> = numbers.clone();
+    present.sort_unstable();
+    present.dedup();
+    let mut places = if declared { cells.whole_domain()? } else { Vec::new() };
+    places.extend(present.iter().map(|number| cells.place(*number as usize)));
+    places.sort_unstable();
+    places.dedup();
+    let index = |number: &u32| places.binary_search(&cells.place(*number as usize)).ok().and_then(|i| u32::try_from(i).ok());
+    let indexes: polars::prelude::PlHashMap<u32, u32> = present.iter().filter_map(|n| Some((*n, index(n)?))).collect();
+    numbers.iter().map(|n| indexes.get(n).copied().ok_or(EngineFailure::Internal)).collect()
+}
+
 /// One table with its evidence.
 ///
 /// # Errors
 /// [`EngineFailure`].
 pub(super) fn compute(view: &View, derived: &[Derived], request: &TableRequest) -> Result<TableOutput, EngineFailure> {
     let measures = Measures::new(view, derived, request)?;
-    let keys = request.keys.iter().map(|name| Resolved::new(view, derived, name)?.key(name));
-    let (keys, mut domains): (Vec<Key<'_>>, Vec<KeyDomain>) = keys.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-    let cells = Cells::new(keys, view.rows)?;
-    let declared = domains.iter().all(|d| matches!(d, KeyDomain::Declared(_)));
-    // Bounded before any row is read.
-    let mut places = if declared { cells.whole_domain()? } else { Vec::new() };
-    let reduced = reduce(view, &cells, &measures.columns)?;
-    let orders = orders(view, &cells, request, &measures, &reduced)?;
-    let filled = reduced.counts.iter().enumerate().filter(|(_, count)| count.rows > 0);
-    places.extend(filled.map(|(number, _)| cells.place(number)));
-    places.sort_unstable();
-    places.dedup();
-    cells_within(places.len() as u64)?;
-    let mut out: Vec<Cell> = Vec::with_capacity(places.len());
-    for place in places {
-        let number = cells.number(place).unwrap_or(usize::MAX);
-        let evidence = request.measures.iter().zip(&measures.asked).zip(&orders).map(|((measure, asked), orders)| {
-            let (_, at) = asked.as_ref()?;
-            let sums = reduced.sums.get(*at).and_then(|s| s.get(number)).unwrap_or(&Sums::ZERO);
-            Some(evidence(measure.op, sums, orders.get(number).copied().flatten()))
-        });
-        let measures = evidence.collect();
-        let (rows, units, units_counting) = reduced.counts.get(number).map_or((0, 0, 0), |c| (c.rows, c.units, c.counting));
-        out.push(Cell { keys: cells.values(place), rows, units, units_counting, measures });
+    let mut domains: Vec<KeyDomain> = Vec::new();
+    let mut out: Vec<Cell> = Vec::new();
+    for totals in request.margins.totals(request.keys.len()) {
+        domains = level(view, derived, request, &measures, totals, &mut out)?;
+        cells_within(out.len() as u64)?;
     }
     for (k, domain) in domains.iter_mut().enumerate() {
         if let KeyDomain::Found(labels) = domain {
@@ -195,6 +203,47 @@ pub(super) fn compute(view: &View, derived: &[Derived], request: &TableRequest) 
     let columns = measures.asked.into_iter().map(|asked| asked.map(|(column, _)| column)).collect();
     let header = TableHeader { request: request.clone(), domains, columns, cells: out.len() as u64 };
     Ok(TableOutput { header, cells: out })
+}
+
+/// The cells in which the keys of `totals` are totalled, appended to `out`: one pass over the rows, because distinct units, and so
+/// the evidence, do not add up. Returns the domains of all keys.
+fn level(
+    view: &View,
+    derived: &[Derived],
+    request: &TableRequest,
+    measures: &Measures<'_>,
+    totals: u32,
+    out: &mut Vec<Cell>,
+) -> Result<Vec<KeyDomain>, EngineFailure> {
+    let keys = request.keys.iter().map(|name| Resolved::new(view, derived, name)?.key(name));
+    let (keys, domains): (Vec<Key<'_>>, Vec<KeyDomain>) = keys.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let is_kept = |k: usize| totals >> k & 1 == 0;
+    let declared = domains.iter().enumerate().all(|(k, d)| !is_kept(k) || matches!(d, KeyDomain::Declared(_)));
+    let kept: Vec<Key<'_>> = keys.into_iter().enumerate().filter_map(|(k, key)| is_kept(k).then_some(key)).collect();
+    let cells = Cells::new(kept, view.rows)?;
+    // Bounded before any row is read.
+    let mut places = if declared { cells.whole_domain()? } else { Vec::new() };
+    let reduced = reduce(view, &cells, &measures.columns)?;
+    let orders = orders(view, &cells, request, measures, &reduced)?;
+    let filled = reduced.counts.iter().enumerate().filter(|(_, count)| count.rows > 0);
+    places.extend(filled.map(|(number, _)| cells.place(number)));
+    places.sort_unstable();
+    places.dedup();
+    cells_within(places.len() as u64)?;
+    for place in places {
+        let number = cells.number(place).unwrap_or(usize::MAX);
+        let evidence = request.measures.iter().zip(&measures.asked).zip(&orders).map(|((measure, asked), orders)| {
+            let (_, at) = asked.as_ref()?;
+            let sums = reduced.sums.get(*at).and_then(|s| s.get(number)).unwrap_or(&Sums::ZERO);
+            Some(evidence(measure.op, sums, orders.get(number).copied().flatten()))
+        });
+        let measures = evidence.collect();
+        let Count { rows, units, counting, contributors, .. } = reduced.counts.get(number).cloned().unwrap_or_default();
+        let mut values = cells.values(place).into_iter();
+        let keys = (0..request.keys.len()).map(|k| if is_kept(k) { values.next().flatten() } else { None }).collect();
+        out.push(Cell { totals, keys, rows, units, units_counting: counting, contributors, measures });
+    }
+    Ok(domains)
 }
 
 /// The order statistics of each measure by cell number; empty where none is asked for.
@@ -258,6 +307,6 @@ fn keep_used(labels: &mut Vec<String>, key: usize, cells: &mut [Cell]) {
 
 /// How many cells of this shape surely fit into one frame (postcard: at most 10 bytes a u64 or i64, 19 an i128).
 pub(super) fn cells_per_frame(request: &TableRequest) -> usize {
-    let cell = 3 * 5 + 3 * 10 + request.keys.len() * 11 + request.measures.len() * (1 + 2 * 10 + 11 + 5 * 19);
+    let cell = 3 * 5 + 5 + 19 + 3 * 10 + request.keys.len() * 11 + request.measures.len() * (1 + 2 * 10 + 11 + 5 * 19);
     (Limits::STANDARD.frame_bytes_max as usize - 64) / cell
 }

@@ -158,6 +158,10 @@ impl Case {
     pub(super) fn fuse(&self, threads: u16) -> Result<Fused, EngineFailure> {
         let mut plan = self.plan.clone();
         plan.threads = threads;
+        plan.identity.member = plan.carriers().first().copied().unwrap_or(plan.unit.member);
+        let columns = &plan.members[usize::from(plan.identity.member)].columns;
+        plan.identity.columns =
+            if plan.carriers().is_empty() { Vec::new() } else { (0..columns.len() as u16).map(IdentityColumn::Loaded).collect() };
         let (sources, fds) = self.sources();
         fuse(&plan, sources, fds, self.keys(), 10_000)
     }
@@ -282,6 +286,7 @@ pub(super) fn case(seed: u64) -> Case {
         unit: if r.chance(4) { at(1, 0) } else { at(0, 0) },
         purpose: "credit".to_owned(),
         today: 100,
+        identity: RowIdentity { member: 0, dataset: "d".to_owned(), columns: Vec::new() },
         threads: 1,
     };
     Case { members: vec![firms, loans, grades], plan, pseudonym: [seed as u8; 32] }
@@ -358,7 +363,11 @@ impl Naive {
             let get = |from: ColumnRef| row[usize::from(from.member)].and_then(|i| cell(from.member.into(), from.column, i));
             let Some(unit) = get(plan.unit) else { continue };
             let values = plan.outputs.iter().map(|o| get(o.from).and_then(|v| transform(case, &o.transform, v))).collect();
-            let foreign = row.iter().zip(&plan.members).any(|(r, m)| r.is_some() && !m.operator_owned);
+            let foreign = {
+                let carriers = plan.carriers();
+                let counts = |m: usize| if carriers.is_empty() { !plan.members[m].operator_owned } else { carriers.contains(&(m as u16)) };
+                row.iter().enumerate().any(|(m, r)| r.is_some() && counts(m))
+            };
             out.push((values, unit, foreign));
         }
         let count = |filtered| (0..3).map(|m| rows(m, filtered).len() as u64).collect();
@@ -456,6 +465,7 @@ fn request(keys: &[&str], measures: &[(MeasureOp, Option<&str>)]) -> TableReques
         measures: measures
             .map(|(i, (op, column))| MeasureRequest { name: format!("m{i}"), op: *op, column: column.map(str::to_owned) })
             .collect(),
+        margins: Margins::None,
     }
 }
 
@@ -511,6 +521,8 @@ fn naive_table(names: &[String], rows: &[Row], declared: &BTreeMap<&str, Vec<Str
         })
     };
     let cell = |rows: &[&Row]| Cell {
+        totals: 0,
+        contributors: 0,
         keys: Vec::new(),
         rows: rows.len() as u64,
         units: distinct(rows),
@@ -522,7 +534,7 @@ fn naive_table(names: &[String], rows: &[Row], declared: &BTreeMap<&str, Vec<Str
 
 fn compare(output: &TableOutput, mut expected: Vec<(Vec<Opt>, Cell)>, context: &str) {
     assert_eq!(output.header.cells as usize, output.cells.len());
-    assert!(output.cells.is_sorted_by(|a, b| a.keys < b.keys), "{context}");
+    assert!(output.cells.is_sorted_by(|a, b| (a.totals, &a.keys) < (b.totals, &b.keys)), "{context}");
     let named = |domain: &KeyDomain, v: i64| match domain {
         KeyDomain::Declared(l) | KeyDomain::Found(l) => Val::Text(l[v as usize].clone()),
         _ => Val::Int(v),
@@ -530,7 +542,8 @@ fn compare(output: &TableOutput, mut expected: Vec<(Vec<Opt>, Cell)>, context: &
     let mut got: Vec<(Vec<Opt>, Cell)> = Vec::new();
     for cell in &output.cells {
         let key = cell.keys.iter().zip(&output.header.domains).map(|(k, d)| k.map(|v| named(d, v))).collect();
-        got.push((key, Cell { keys: Vec::new(), ..cell.clone() }));
+        // The digest is compared apart: `contributors_tell_sets_of_rows_apart`.
+        got.push((key, Cell { totals: 0, keys: Vec::new(), contributors: 0, ..cell.clone() }));
     }
     got.sort_by(|a, b| a.0.cmp(&b.0));
     expected.sort_by(|a, b| a.0.cmp(&b.0));
@@ -575,8 +588,68 @@ fn tables_equal_a_naive_computation() {
             let request = request(keys, &all_measures(&mut r));
             let output = table::compute(&view, &[], &request).unwrap();
             compare(&output, naive_table(&names, &rows, &declared, &request), &format!("seed {seed} keys {keys:?}"));
+            margins_equal_a_table_over_the_kept_keys(&view, &request, &output, &format!("seed {seed} keys {keys:?}"));
         }
     }
+}
+
+/// Each margin of a cube holds the cells, with evidence and digest, of the table over the keys that are not totalled; its own cells
+/// are those of the table without margins; a rollup is a part of the cube.
+fn margins_equal_a_table_over_the_kept_keys(view: &View, request: &TableRequest, plain: &TableOutput, context: &str) {
+    let with = |margins| table::compute(view, &[], &TableRequest { margins, ..request.clone() }).unwrap();
+    let named = |output: &TableOutput, cell: &Cell| {
+        let value = |(k, domain): (Option<i64>, &KeyDomain)| match (k, domain) {
+            (Some(v), KeyDomain::Declared(l) | KeyDomain::Found(l)) => Some(l[v as usize].clone()),
+            (v, _) => v.map(|v| v.to_string()),
+        };
+        cell.keys.iter().copied().zip(&output.header.domains).map(value).collect::<Vec<_>>()
+    };
+    let (cube, rollup) = (with(Margins::Cube), with(Margins::Rollup));
+    assert!(cube.cells.is_sorted_by(|a, b| (a.totals, &a.keys) < (b.totals, &b.keys)), "{context}");
+    for totals in Margins::Cube.totals(request.keys.len()) {
+        let kept: Vec<usize> = (0..request.keys.len()).filter(|k| totals >> k & 1 == 0).collect();
+        let keys = kept.iter().map(|k| request.keys[*k].clone()).collect();
+        let over = table::compute(view, &[], &TableRequest { keys, ..request.clone() }).unwrap();
+        let expected: Vec<_> = over.cells.iter().map(|c| (named(&over, c), c.contributors, c.clone())).collect();
+        for (output, whole) in [(&cube, true), (&rollup, Margins::Rollup.totals(request.keys.len()).contains(&totals))] {
+            let found: Vec<_> = output.cells.iter().filter(|c| c.totals == totals).collect();
+            assert_eq!(found.len(), if whole { expected.len() } else { 0 }, "{context} totals {totals:b}");
+            for (cell, (labels, contributors, other)) in found.iter().zip(&expected) {
+                let all = named(output, cell);
+                assert_eq!(&kept.iter().map(|k| all[*k].clone()).collect::<Vec<_>>(), labels, "{context} totals {totals:b}");
+                assert_eq!((cell.contributors, &cell.measures, cell.units), (*contributors, &other.measures, other.units), "{context}");
+            }
+        }
+    }
+    assert_eq!(cube.cells.iter().filter(|c| c.totals == 0).count(), plain.cells.len(), "{context}");
+}
+
+#[test]
+fn contributors_tell_sets_of_rows_apart() {
+    let (mut sets, mut cells) = (BTreeSet::new(), 0);
+    for seed in 100..140 {
+        let fused = case(seed).fuse(1).unwrap();
+        let rows = decoded(&fused);
+        let names: Vec<String> = fused.columns.iter().map(|c| c.name.clone()).collect();
+        let view = view_of(fused, 2);
+        let of = |key: &str| {
+            let request = request(&[key], &[(MeasureOp::Count, None)]);
+            table::compute(&view, &[], &request).unwrap().cells.into_iter().filter(|c| c.rows > 0).collect::<Vec<_>>()
+        };
+        let all = of("grade").iter().fold(0u128, |sum, c| sum.wrapping_add(c.contributors));
+        // Any partition of the rows sums to the same, and different sets differ.
+        assert_eq!(
+            all,
+            of("opened").iter().fold(0u128, |sum, c| sum.wrapping_add(c.contributors)),
+            "seed {seed}: {}",
+            names.len() + rows.len()
+        );
+        for cell in of("grade") {
+            sets.insert((seed, cell.contributors));
+            cells += 1;
+        }
+    }
+    assert!(cells > 60 && sets.len() == cells, "{cells} cells, {} digests", sets.len());
 }
 
 /// Units with many rows each, or one; sparse keys; rows enough for threads and blocks.
@@ -609,6 +682,7 @@ fn big_case(units: u64, rows: usize) -> Case {
         unit: at(0, 0),
         purpose: String::new(),
         today: 0,
+        identity: RowIdentity { member: 0, dataset: "d".to_owned(), columns: vec![IdentityColumn::Loaded(0)] },
         threads: 2,
     };
     Case { members: vec![base], plan, pseudonym: [1; 32] }
@@ -704,6 +778,7 @@ fn rows_that_multiply_are_bounded_before_they_are_made() {
         unit: at(0, 0),
         purpose: String::new(),
         today: 0,
+        identity: RowIdentity { member: 0, dataset: "d".to_owned(), columns: vec![IdentityColumn::Loaded(0)] },
         threads: 1,
     };
     let failure = Case { members: vec![a, b], plan, pseudonym: [1; 32] }.fuse(1).map(|_| ()).unwrap_err();
@@ -789,14 +864,14 @@ fn a_whole_conversation() {
     server.send(&fuse, &fds.iter().map(AsFd::as_fd).collect::<Vec<_>>()).unwrap();
     let (reply, view_fds) = server.receive::<EngineReply>().unwrap();
     let EngineReply::Fused { columns, report } = reply else { panic!("{reply:?}") };
-    assert_eq!((columns.len(), view_fds.len(), report.rows, report.units), (6, 6, 300, 5));
+    assert_eq!((columns.len(), view_fds.len(), report.rows, report.units), (7, 7, 300, 5));
     let tables = vec![TableRequest { name: "a".into(), ..request(&["flag"], &[(MeasureOp::Sum, Some("v"))]) }];
     let derived =
         vec![DerivedColumn { name: "flag".into(), ty: DerivedType::Category { labels: vec!["no".into(), "yes".into(), "never".into()] } }];
     let mut flag = Vec::new();
     write_column(Parts::Code(&(0..300).map(|i| i % 2).collect::<Vec<u32>>(), &[0], b""), None, &mut flag).unwrap();
     let flag = sealed("d", &flag).unwrap();
-    let reduce = EngineRequest::Reduce { tables, derived };
+    let reduce = EngineRequest::Reduce { tables, derived, contributors: true };
     let tables_of = |server: &mut Channel| {
         server.send(&reduce, &[flag.as_fd()]).unwrap();
         let mut out = Vec::new();
@@ -804,6 +879,7 @@ fn a_whole_conversation() {
             match server.receive::<EngineReply>().unwrap().0 {
                 EngineReply::Table(header) => out.push(TableOutput { header, cells: Vec::new() }),
                 EngineReply::Cells(cells) => out.last_mut().unwrap().cells.extend(cells),
+                EngineReply::Contributors => {}
                 EngineReply::Done => return out,
                 other => panic!("{other:?}"),
             }
@@ -826,7 +902,7 @@ fn a_whole_conversation() {
     server.send(&view, &view_fds.iter().map(AsFd::as_fd).collect::<Vec<_>>()).unwrap();
     assert_eq!(tables_of(&mut server), first);
     let bad = request(&["nothing"], &[(MeasureOp::Count, None)]);
-    server.send(&EngineRequest::Reduce { tables: vec![bad], derived: Vec::new() }, &[]).unwrap();
+    server.send(&EngineRequest::Reduce { tables: vec![bad], derived: Vec::new(), contributors: false }, &[]).unwrap();
     let (reply, _) = server.receive::<EngineReply>().unwrap();
     assert_eq!(reply, EngineReply::Failed(EngineFailure::Table(TableError::NotGranted("nothing".into()))));
     worker.join().unwrap().unwrap();

@@ -45,7 +45,7 @@ impl View {
             }
         }
         let count = |v: Visibility| columns.iter().filter(|(c, _)| c.visibility == v).count();
-        if count(Visibility::UnitOrdinal) != 1 || count(Visibility::Foreign) != 1 {
+        if [Visibility::UnitOrdinal, Visibility::Foreign, Visibility::RowIdentity].into_iter().any(|v| count(v) != 1) {
             return Err(EngineFailure::Column);
         }
         let rows = usize::try_from(rows.unwrap_or(0)).map_err(|_| EngineFailure::Column)?;
@@ -56,6 +56,11 @@ impl View {
     pub(super) fn granted(&self, name: &str) -> Option<(&ViewType, Column<'_>)> {
         let (column, memory) = self.columns.iter().find(|(c, _)| c.name == name && c.visibility == Visibility::Granted)?;
         Some((&column.ty, Column::parse(memory).ok()?))
+    }
+
+    /// What tells base rows apart, for sets of contributors.
+    pub(super) fn identity(&self) -> Result<&[i64], EngineFailure> {
+        self.hidden(Visibility::RowIdentity)
     }
 
     /// Values of the hidden column.

@@ -9,7 +9,7 @@ use protocol::limits::{LimitExceeded, Limits};
 use protocol::message::GuestFailure;
 use protocol::model::LinearModel;
 use protocol::plan::ViewType;
-use protocol::table::{MeasureOp, MeasureRequest, TableRequest};
+use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, WasmList, WasmStr};
 use wasmtime::error::Context as _;
@@ -114,6 +114,29 @@ struct Measure {
 #[component(enum)]
 #[repr(u8)]
 #[allow(dead_code, reason = "made by lifting alone")]
+enum MarginsAsked {
+    #[component(name = "none")]
+    None,
+    #[component(name = "rollup")]
+    Rollup,
+    #[component(name = "cube")]
+    Cube,
+}
+
+impl From<MarginsAsked> for Margins {
+    fn from(asked: MarginsAsked) -> Self {
+        match asked {
+            MarginsAsked::None => Self::None,
+            MarginsAsked::Rollup => Self::Rollup,
+            MarginsAsked::Cube => Self::Cube,
+        }
+    }
+}
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[allow(dead_code, reason = "made by lifting alone")]
 enum Link {
     #[component(name = "identity")]
     Identity,
@@ -154,6 +177,7 @@ impl From<Linear> for LinearModel {
 
 type Store<'a> = StoreContextMut<'a, Host>;
 type Read = (u32, u64, u32);
+type Asked = (String, Vec<String>, Vec<Measure>, MarginsAsked);
 
 /// A failure as an error that unwinds the guest; [`super::failure_of`] finds it again.
 fn end(failure: GuestFailure) -> wasmtime::Error {
@@ -167,14 +191,14 @@ fn end(failure: GuestFailure) -> wasmtime::Error {
 pub fn analysis(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     view(linker).context("view")?;
     derived(linker).context("derive")?;
-    let mut tables = linker.instance("fusebox:analysis/tables@0.1.0")?;
-    tables.func_wrap("request", |mut store: Store<'_>, (name, keys, measures): (String, Vec<String>, Vec<Measure>)| {
+    let mut tables = linker.instance("fusebox:analysis/tables@0.2.0")?;
+    tables.func_wrap("request", |mut store: Store<'_>, (name, keys, measures, margins): Asked| {
         let measures = measures.into_iter().map(|m| MeasureRequest { name: m.name, op: m.op.into(), column: m.column }).collect();
-        store.data_mut().request_table(TableRequest { name, keys, measures }).map_err(end)
+        store.data_mut().request_table(TableRequest { name, keys, measures, margins: margins.into() }).map_err(end)
     })?;
-    let mut models = linker.instance("fusebox:analysis/models@0.1.0")?;
+    let mut models = linker.instance("fusebox:analysis/models@0.2.0")?;
     models.func_wrap("submit-linear", |mut store: Store<'_>, (model,): (Linear,)| store.data_mut().submit(model.into()).map_err(end))?;
-    let mut job = linker.instance("fusebox:analysis/job@0.1.0")?;
+    let mut job = linker.instance("fusebox:analysis/job@0.2.0")?;
     job.func_wrap("seed", |store: Store<'_>, (): ()| Ok((store.data().request.seed,)))?;
     job.func_wrap("log", |mut store: Store<'_>, (text,): (WasmStr,)| {
         if store.data().request.synthetic {
@@ -186,7 +210,7 @@ pub fn analysis(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 fn view(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    let mut view = linker.instance("fusebox:analysis/view@0.1.0")?;
+    let mut view = linker.instance("fusebox:analysis/view@0.2.0")?;
     view.func_wrap("rows", |store: Store<'_>, (): ()| Ok((store.data().request.rows,)))?;
     view.func_wrap("columns", |store: Store<'_>, (): ()| {
         let columns = store.data().request.columns.iter();
@@ -211,7 +235,7 @@ fn view(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 fn derived(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    let mut derive = linker.instance("fusebox:analysis/derive@0.1.0")?;
+    let mut derive = linker.instance("fusebox:analysis/derive@0.2.0")?;
     derive.func_wrap("append-integers", |store: Store<'_>, (column, values, validity): (u32, WasmList<i64>, WasmList<u8>)| {
         append(store, column, |store, derived| derived.integers(values.as_le_slice(store), validity.as_le_slice(store)))
     })?;
