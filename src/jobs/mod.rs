@@ -25,6 +25,7 @@
 //! | `run` | one job from the queue to the gate |
 //! | `reviews` | outputs that wait for the end of their providers' window |
 //! | `replay` | a decided job again, to the same commitment |
+//! | `uploads` | uploads of modules: heard, verified, compiled |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
 mod disposal;
@@ -43,6 +44,7 @@ mod spec;
 mod state;
 mod synthetic;
 mod turns;
+mod uploads;
 mod verify;
 
 pub use disposal::{Certificate, Disposal, EndCause, Kept};

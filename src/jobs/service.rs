@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::prepare;
 use super::records::{Ending, JobRow, change, find};
 use super::state::{ATTEMPTS_MAX, Event, State};
-use super::{JobError, modules, overloaded, settle, turns};
+use super::{JobError, settle, turns};
 use crate::clock::{Clock, Timestamp};
 use crate::gate;
 use crate::id::{JobId, ModuleDigest, OrgId};
@@ -379,29 +379,5 @@ impl Jobs {
             // Polled as well: a change may come from a review, which rings no bell.
             let _ = tokio::time::timeout(wait, changes.changed()).await;
         }
-    }
-
-    /// Whether a call that needs a worker would be heard now: to be asked before it sends what the worker would work on.
-    ///
-    /// # Errors
-    /// `request.overloaded`.
-    pub fn admits(&self) -> Result<(), Refused> {
-        if self.0.workers.is_crowded() { Err(overloaded()) } else { Ok(()) }
-    }
-
-    /// Verifies and compiles an upload. Blocks.
-    ///
-    /// # Errors
-    /// `module.*`, `request.overloaded`.
-    pub fn compile(
-        &self,
-        org: &OrgId,
-        bytes: Vec<u8>,
-        announced: Option<ModuleDigest>,
-        signature: Vec<u8>,
-    ) -> Result<modules::CompiledModule, JobError> {
-        let org = org.clone();
-        let verified = self.0.store.db.read_blocking(move |c| modules::verify(c, &org, bytes, announced.as_ref(), &signature))?;
-        verified.compile(&self.0.workers)
     }
 }
