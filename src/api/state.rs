@@ -41,6 +41,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
         crate::gate::AUDIT,
+        crate::gate::OWN,
         crate::jobs::MIGRATION,
         crate::jobs::TURNS,
         crate::jobs::SETTLES,

@@ -15,11 +15,13 @@ mod decide;
 mod freeze;
 mod ledger;
 mod ledger_tables;
+mod own;
 mod private;
 mod record;
 mod review;
 
 pub use audit::MIGRATION as AUDIT;
+pub use own::MIGRATION as OWN;
 pub use checks::Check;
 pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
