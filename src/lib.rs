@@ -15,6 +15,7 @@
 //! | [`jobs`] | queue and life of a job, imports, modules, disposal |
 //! | [`supervision`] | alerts, orders and figures for supervisors |
 //! | [`api`] | HTTP; alone knows status codes |
+//! | [`console`] | pages: a client of [`api`] in the same process, with the token of whoever signed in |
 //! | [`config`], [`cli`] | settings and commands |
 //!
 //! # Flow of a job
@@ -24,8 +25,10 @@
 //! jobs ─▶ workers: engine fuses sealed segments ─(sealed memfds, one a column)─▶ view, cached, never mapped here
 //!                  guest runs the module over the granted columns ─▶ derived columns, table requests, models
 //!                  engine reduces ─▶ exact cells with evidence
-//! jobs ─▶ gate: RawOutput is opened, disclosure rules decide, one transaction judges the papers again, writes rows, artefacts
-//!               and leaves, ends the job; the commit signs one checkpoint
+//! jobs ─▶ gate: RawOutput is opened, disclosure rules decide over the job's tables together, an audit judges them beside all that was
+//!               released before; one transaction judges the papers again, writes rows, artefacts and leaves, ends the job; the
+//!               commit signs one checkpoint
+//! held: the operator says what it is for ─▶ two reviewers, blind to each other, sign ─▶ released (or after the providers' days)
 //! api ◀─ gate: what was released, by permit
 //! ```
 //!
@@ -50,6 +53,8 @@
 //!   missing. Frames are bounded and typed, descriptors verified, columns copied before they are validated.
 //! - No value of a dataset stands in clear in a file: segments, artefacts and log bodies are sealed; the log's public leaf is a
 //!   header and a salted commitment.
+//! - A page shows what the interface answers to the token of whoever looks, and nothing else: [`console`] holds no permit, no store, no
+//!   key. So what is hidden from a caller is hidden from their screen, and what is denied them there is a leaf too.
 //! - Errors have two texts: the caller's holds no data, no paths, no type names; the log's holds no data.
 //!
 //! # Deliberately absent
@@ -64,6 +69,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod dp;
 pub mod gate;
 pub mod id;

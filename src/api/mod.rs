@@ -14,6 +14,7 @@ mod body;
 mod error;
 mod init;
 mod log_check;
+mod interface;
 mod openapi;
 mod server;
 mod settings;
@@ -27,6 +28,7 @@ mod budgets;
 mod datasets;
 mod freeze;
 mod imports;
+mod issuers;
 mod jobs;
 mod keys;
 mod log;
@@ -34,14 +36,19 @@ mod modules;
 mod plans;
 mod policies;
 mod principals;
+mod listing;
 mod releases;
+mod reviewer_keys;
+mod reviews;
 mod supervision;
 mod system;
+mod verifications;
 
 pub use error::ApiError;
 pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
+pub use interface::{Interface, PageRefused};
 pub use openapi::document;
-pub use server::{ServeError, TlsFiles, serve};
+pub use server::{ServeError, TlsFiles, serve, serve_with};
 pub use settings::Settings;
 pub use state::{App, Parts};
 
@@ -68,10 +75,14 @@ fn signed() -> OpenApiRouter<App> {
         .merge(modules::routes())
         .merge(jobs::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
+        .merge(reviewer_keys::routes())
         .merge(freeze::routes())
         .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())
+        .merge(issuers::routes())
+        .merge(verifications::routes())
         .merge(log::routes())
 }
 

@@ -13,8 +13,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
+use axum::Router;
+
 use super::audit;
 use super::error::ApiError;
+use super::interface::Interface;
 use super::state::{App, Parts};
 use crate::tlog::journal;
 
@@ -73,6 +76,19 @@ fn tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
 /// # Errors
 /// [`ServeError`].
 pub fn serve(parts: Parts, files: Option<&TlsFiles>, ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    serve_with(parts, files, |_| Router::new(), ready)
+}
+
+/// The same with pages, which are given the interface to call.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve_with(
+    parts: Parts,
+    files: Option<&TlsFiles>,
+    pages: impl FnOnce(&Interface) -> Router,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
     let listen = parts.settings.listen;
     let tls = files.map(tls).transpose()?;
     if tls.is_none() && !listen.ip().is_loopback() {
@@ -95,7 +111,8 @@ pub fn serve(parts: Parts, files: Option<&TlsFiles>, ready: impl FnOnce(SocketAd
             tracing::info!("shutting down");
             shut.graceful_shutdown(Some(grace));
         });
-        let service = super::router(&app).into_make_service();
+        let interface = Interface::new(&app, tls.is_some());
+        let service = interface.with(pages(&interface)).into_make_service();
         ready(address);
         tracing::info!(%address, tls = tls.is_some(), "listening");
         let served = match tls {

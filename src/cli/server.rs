@@ -152,7 +152,7 @@ pub fn serve(context: &Context, arguments: Serve) -> Result<Answer, CliError> {
         output::say(&json!({ "ready": true, "url": format!("{scheme}://{address}"), "pid": std::process::id() }).to_string())
     };
     let parts = Parts { roots, keys: Arc::new(key), settings, clock: Arc::new(SystemClock) };
-    api::serve(parts, files.as_ref(), ready).map_err(|e| CliError::failed(e, "see the server's log above"))?;
+    api::serve_with(parts, files.as_ref(), crate::console::router, ready).map_err(|e| CliError::failed(e, "see the server's log above"))?;
     Ok(Answer::text(json!({ "stopped": true }), "stopped"))
 }
 

@@ -13,6 +13,7 @@ const ORDER: [&[&str]; 9] = [
     &["jobs"],
     &["supervision"],
     &["api"],
+    &["console"],
     &["config", "cli"],
 ];
 /// Modules that are mathematics: no files, no clock, no state. What such a module keeps in the store lies in its `records/`. Dates

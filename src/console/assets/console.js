@@ -1,0 +1,19 @@
+"use strict";
+// Live phases: the page is loaded again when the phase changes. Without this script a reader loads it again by hand.
+(function () {
+  const phases = document.querySelector("[data-live]");
+  if (!phases) return;
+  const source = new EventSource(phases.dataset.live);
+  let seen = null;
+  source.addEventListener("phase", (event) => {
+    const state = JSON.parse(event.data).state;
+    if (seen !== null && state !== seen) {
+      source.close();
+      location.reload();
+    }
+    seen = state;
+  });
+  // The stream ends with the job; its end shows on the time quantum, so no more is asked.
+  source.addEventListener("error", () => source.close());
+  window.addEventListener("pagehide", () => source.close());
+})();

@@ -1,0 +1,154 @@
+//! Drawings as SVG, made from figures alone: no script, no colour that says what text does not, a title and a description each. The
+//! figures stand in a table beside them.
+
+use std::fmt::Write as _;
+
+/// A drawing.
+#[derive(Debug)]
+pub(super) struct Chart {
+    /// Its markup. Every text in it is escaped.
+    pub svg: String,
+}
+
+/// Height of a column chart's field, in units of its view box.
+const FIELD: f64 = 120.0;
+/// Width of a column with its gap.
+const STEP: f64 = 44.0;
+/// Length of the longest bar.
+const BAR: f64 = 320.0;
+/// Room for a bar's name.
+const NAME: f64 = 190.0;
+/// Height of a bar with its gap.
+const LINE: f64 = 28.0;
+/// Bars at most; more are left to the table.
+const BARS_MAX: usize = 40;
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+fn open(svg: &mut String, class: &str, (width, height): (f64, f64), title: &str, about: &str) {
+    let (title, about) = (escaped(title), escaped(about));
+    let _ = write!(
+        svg,
+        "<figure class=\"chart\"><figcaption>{title}</figcaption><svg class=\"{class}\" role=\"img\" aria-label=\"{title}. {about}\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\"><title>{title}</title><desc>{about}</desc>"
+    );
+}
+
+/// Columns of stacked parts. `columns`: name and one figure a part; `parts`: name and class of each, bottom up.
+pub(super) fn stacked(title: &str, about: &str, parts: &[(&str, &str)], columns: &[(String, Vec<u64>)]) -> Chart {
+    let tallest = columns.iter().map(|(_, figures)| figures.iter().sum::<u64>()).max().unwrap_or(0).max(1);
+    let width = (columns.len() as f64).mul_add(STEP, 24.0).max(360.0);
+    let mut svg = String::new();
+    open(&mut svg, "stacked", (width, FIELD + 64.0), title, about);
+    let _ =
+        write!(svg, "<line class=\"axis\" x1=\"12\" x2=\"{:.0}\" y1=\"{:.1}\" y2=\"{:.1}\"/>", width - 12.0, FIELD + 16.0, FIELD + 16.0);
+    for (i, (name, figures)) in columns.iter().enumerate() {
+        let x = (i as f64).mul_add(STEP, 16.0);
+        let mut y = FIELD + 16.0;
+        for ((part, class), figure) in parts.iter().zip(figures) {
+            let height = *figure as f64 / tallest as f64 * (FIELD - 8.0);
+            y -= height;
+            if *figure > 0 {
+                let told = escaped(&format!("{name}: {part} {figure}"));
+                let _ = write!(
+                    svg,
+                    "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"32\" height=\"{height:.1}\"><title>{told}</title></rect>"
+                );
+            }
+        }
+        let sum: u64 = figures.iter().sum();
+        if sum > 0 {
+            let _ = write!(svg, "<text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{sum}</text>", x + 16.0, y - 4.0);
+        }
+        let _ = write!(svg, "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 16.0, FIELD + 32.0, escaped(name));
+    }
+    legend(&mut svg, parts, FIELD + 54.0);
+    svg.push_str("</svg></figure>");
+    Chart { svg }
+}
+
+fn legend(svg: &mut String, parts: &[(&str, &str)], y: f64) {
+    let mut x = 16.0;
+    for (name, class) in parts {
+        let _ = write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"10\" height=\"10\"/>", y - 9.0);
+        let _ = write!(svg, "<text class=\"key\" x=\"{:.1}\" y=\"{y:.1}\">{}</text>", x + 15.0, escaped(name));
+        x += name.chars().map(|c| if c.is_ascii() { 7.0 } else { 13.0 }).sum::<f64>() + 36.0;
+    }
+}
+
+/// Horizontal bars, longest as long as the field; figures may be negative. `bars`: name, figure, the figure as text.
+pub(super) fn bars(title: &str, about: &str, bars: &[(String, f64, String)]) -> Chart {
+    let bars = bars.get(..BARS_MAX.min(bars.len())).unwrap_or_default();
+    let finite = |figure: f64| if figure.is_finite() { figure } else { 0.0 };
+    let largest = bars.iter().map(|(_, figure, _)| finite(*figure).abs()).fold(0.0, f64::max);
+    let negative = bars.iter().any(|(_, figure, _)| *figure < 0.0);
+    let (zero, room) = if negative { (NAME + BAR / 2.0, BAR / 2.0) } else { (NAME, BAR) };
+    let height = (bars.len() as f64).mul_add(LINE, 16.0);
+    let mut svg = String::new();
+    open(&mut svg, "bars", (NAME + BAR + 90.0, height), title, about);
+    let _ = write!(svg, "<line class=\"axis\" x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"4\" y2=\"{:.1}\"/>", height - 8.0);
+    for (i, (name, figure, told)) in bars.iter().enumerate() {
+        let y = (i as f64).mul_add(LINE, 8.0);
+        let length = if largest > 0.0 { finite(*figure).abs() / largest * room } else { 0.0 };
+        let (x, class) = if *figure < 0.0 { (zero - length, "bar less") } else { (zero, "bar") };
+        let short: String = if name.chars().count() > 26 { name.chars().take(25).chain(['…']).collect() } else { name.clone() };
+        let _ = write!(svg, "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", NAME - 10.0, y + 14.0, escaped(&short));
+        let _ = write!(
+            svg,
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"18\"><title>{}</title></rect>",
+            escaped(&format!("{name}: {told}"))
+        );
+        let _ = write!(svg, "<text class=\"figure\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", NAME + BAR + 84.0, y + 14.0, escaped(told));
+    }
+    svg.push_str("</svg></figure>");
+    Chart { svg }
+}
+
+/// One bar in parts that add up to the whole: name, class and figure of each.
+pub(super) fn share(title: &str, about: &str, parts: &[(&str, &str, u64)]) -> Chart {
+    let whole = parts.iter().map(|(.., figure)| *figure).sum::<u64>().max(1);
+    let mut svg = String::new();
+    open(&mut svg, "share", (480.0, 72.0), title, about);
+    let mut x = 0.0;
+    for (name, class, figure) in parts {
+        let width = *figure as f64 / whole as f64 * 480.0;
+        let told = escaped(&format!("{name}: {figure}"));
+        let _ = write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"8\" width=\"{width:.1}\" height=\"20\"><title>{told}</title></rect>");
+        x += width;
+    }
+    let named: Vec<(String, &str)> = parts.iter().map(|(name, class, figure)| (format!("{name} {figure}"), *class)).collect();
+    legend(&mut svg, &named.iter().map(|(name, class)| (name.as_str(), *class)).collect::<Vec<_>>(), 56.0);
+    svg.push_str("</svg></figure>");
+    Chart { svg }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_escaped_and_figures_are_drawn_to_scale() {
+        let hostile = "<script>'\"&".to_owned();
+        let charts = [
+            stacked(&hostile, &hostile, &[(&hostile, "good")], &[(hostile.clone(), vec![3])]),
+            bars(&hostile, &hostile, &[(hostile.clone(), 1.0, hostile.clone())]),
+            share(&hostile, &hostile, &[(&hostile, "good", 1)]),
+        ];
+        for chart in charts {
+            assert!(!chart.svg.contains("<script") && chart.svg.contains("<title>") && chart.svg.contains("<desc>"), "{}", chart.svg);
+        }
+        let chart = bars("t", "a", &[("a".into(), -2.0, "-2".into()), ("b".into(), 1.0, "1".into()), ("c".into(), f64::NAN, "?".into())]);
+        assert!(chart.svg.contains("width=\"160.0\"") && chart.svg.contains("width=\"80.0\"") && !chart.svg.contains("NaN"));
+        let chart = share("t", "a", &[("shown", "good", 3), ("hidden", "bad", 1)]);
+        assert!(chart.svg.contains("width=\"360.0\"") && chart.svg.contains("width=\"120.0\""));
+    }
+
+    #[test]
+    fn nothing_to_draw_is_drawn() {
+        assert!(stacked("t", "a", &[], &[]).svg.contains("</svg>"));
+        assert!(bars("t", "a", &[]).svg.contains("</svg>"));
+        assert!(share("t", "a", &[("x", "y", 0)]).svg.contains("</svg>"));
+    }
+}

@@ -1,0 +1,354 @@
+//! What every page is made of: facts, tables, charts, forms. One look for all, so that a new page is words and figures only.
+
+use askama::Template;
+
+/// What a chip means; each has its own shape, so that colour is never the only sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// Neither good nor bad.
+    Plain,
+    /// Done, allowed, in force.
+    Good,
+    /// Waits for someone.
+    Wait,
+    /// Refused, overdue, stopped.
+    Bad,
+}
+
+impl Tone {
+    /// Its class in the style sheet.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Good => "good",
+            Self::Wait => "wait",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// A piece of text.
+#[derive(Debug, Clone)]
+pub(super) enum Span {
+    /// As it is.
+    Text(String),
+    /// Less important.
+    Muted(String),
+    /// An identifier or a digest: what is shown, and the whole of it.
+    Code(String, String),
+    /// A state.
+    Chip(Tone, String),
+    /// A link: where to, its text.
+    Link(String, String),
+    /// The next line.
+    Break,
+}
+
+/// The content of a cell or of a fact, built left to right. Empty: a dash.
+#[derive(Debug, Clone, Default, Template)]
+#[template(path = "kit/cell.html")]
+pub(super) struct Cell {
+    spans: Vec<Span>,
+}
+
+/// Hexadecimal digits of a digest that are shown.
+const DIGEST_SHOWN: usize = 12;
+
+impl Cell {
+    /// Nothing: there is no such figure.
+    pub fn dash() -> Self {
+        Self::default()
+    }
+    /// A text; a blank one is a dash.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::default().and(text)
+    }
+    /// A chip alone.
+    pub fn chip(tone: Tone, text: impl Into<String>) -> Self {
+        Self { spans: vec![Span::Chip(tone, text.into())] }
+    }
+    /// A link alone.
+    pub fn link(href: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { spans: vec![Span::Link(href.into(), text.into())] }
+    }
+    /// An identifier alone.
+    pub fn code(text: impl Into<String>) -> Self {
+        Self::default().and_code(text)
+    }
+    fn with(mut self, span: Span, blank: bool) -> Self {
+        if !blank {
+            self.spans.push(span);
+        }
+        self
+    }
+    /// More text.
+    #[must_use]
+    pub fn and(self, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let blank = text.is_empty();
+        self.with(Span::Text(text), blank)
+    }
+    /// Text of less weight.
+    #[must_use]
+    pub fn and_muted(self, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let blank = text.is_empty();
+        self.with(Span::Muted(text), blank)
+    }
+    /// An identifier or digest. A digest is cut; the whole of it is in its title.
+    #[must_use]
+    pub fn and_code(self, text: impl Into<String>) -> Self {
+        let whole = text.into();
+        let digits = whole.strip_prefix("sha256:").unwrap_or(&whole);
+        let digest = digits.len() >= 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let shown = if digest { format!("{}…", digits.chars().take(DIGEST_SHOWN).collect::<String>()) } else { whole.clone() };
+        let blank = whole.is_empty();
+        self.with(Span::Code(shown, whole), blank)
+    }
+    /// A chip.
+    #[must_use]
+    pub fn and_chip(self, tone: Tone, text: impl Into<String>) -> Self {
+        self.with(Span::Chip(tone, text.into()), false)
+    }
+    /// A link.
+    #[must_use]
+    pub fn and_link(self, href: impl Into<String>, text: impl Into<String>) -> Self {
+        self.with(Span::Link(href.into(), text.into()), false)
+    }
+    /// A new line, unless there is nothing before it.
+    #[must_use]
+    pub fn line(self) -> Self {
+        let blank = self.spans.is_empty();
+        self.with(Span::Break, blank)
+    }
+}
+
+/// Named facts.
+#[derive(Debug, Default, Template)]
+#[template(path = "kit/facts.html")]
+pub(super) struct Facts {
+    rows: Vec<(String, Cell)>,
+}
+
+impl Facts {
+    /// One more.
+    #[must_use]
+    pub fn add(mut self, name: impl Into<String>, cell: Cell) -> Self {
+        self.rows.push((name.into(), cell));
+        self
+    }
+}
+
+/// Head of a column.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    text: String,
+    numeric: bool,
+}
+
+/// A table with a caption. The first column names its row.
+#[derive(Debug, Template)]
+#[template(path = "kit/table.html")]
+pub(super) struct Table {
+    caption: String,
+    heads: Vec<Head>,
+    rows: Vec<Vec<Cell>>,
+    empty: String,
+    class: &'static str,
+}
+
+impl Table {
+    /// An empty table. `empty` is said where no row comes.
+    pub fn new(caption: impl Into<String>, heads: &[&str], empty: impl Into<String>) -> Self {
+        let heads = heads.iter().map(|text| Head { text: (*text).to_owned(), numeric: false }).collect();
+        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "" }
+    }
+    /// The columns from `first` hold figures.
+    #[must_use]
+    pub fn figures_from(mut self, first: usize) -> Self {
+        self.heads.iter_mut().skip(first).for_each(|head| head.numeric = true);
+        self
+    }
+    /// A table of many columns, each as wide as its words need; its first column stays in sight.
+    #[must_use]
+    pub fn wide(mut self) -> Self {
+        self.class = "wide";
+        self
+    }
+    /// One more row.
+    pub fn push(&mut self, row: Vec<Cell>) {
+        self.rows.push(row);
+    }
+    fn numeric(&self, column: &usize) -> bool {
+        self.heads.get(*column).is_some_and(|head| head.numeric)
+    }
+}
+
+/// A field of a form.
+#[derive(Debug)]
+pub(super) enum Field {
+    /// Sent as it is.
+    Hidden { name: &'static str, value: String },
+    /// One line.
+    Line { name: &'static str, label: String, hint: String, value: String, required: bool },
+    /// A whole number.
+    Number { name: &'static str, label: String, value: String },
+    /// One of a list.
+    Pick { name: &'static str, label: String, options: Vec<(String, String)>, value: String },
+    /// One of a list that is all in sight.
+    Choice { name: &'static str, label: String, options: Vec<(String, String, String)> },
+}
+
+/// A form that is posted with the session's mark.
+#[derive(Debug, Template)]
+#[template(path = "kit/form.html")]
+pub(super) struct Form {
+    action: String,
+    mark: String,
+    fields: Vec<Field>,
+    submit: String,
+    class: &'static str,
+}
+
+impl Form {
+    /// A form to `action`; `mark` is the session's.
+    pub fn new(action: impl Into<String>, mark: &str, submit: impl Into<String>) -> Self {
+        let (action, submit) = (action.into(), submit.into());
+        Self { action, mark: mark.to_owned(), fields: Vec::new(), submit, class: "" }
+    }
+    /// One more field.
+    #[must_use]
+    pub fn field(mut self, field: Field) -> Self {
+        self.fields.push(field);
+        self
+    }
+    /// What cannot be taken back.
+    #[must_use]
+    pub fn danger(mut self) -> Self {
+        self.class = "danger";
+        self
+    }
+    /// A button in a line of text.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.class = "quiet";
+        self
+    }
+}
+
+/// A message with its weight.
+#[derive(Debug, Template)]
+#[template(path = "kit/note.html")]
+pub(super) struct Note {
+    tone: Tone,
+    text: String,
+}
+
+/// A piece of a page.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// Facts.
+    Facts(Facts),
+    /// A table.
+    Table(Table),
+    /// A form.
+    Form(Form),
+    /// A drawing, made by [`super::chart`] (its texts are escaped there).
+    Chart(super::chart::Chart),
+    /// A message.
+    Note(Note),
+    /// Phases of a job: its name, whether more will come, each phase and whether it is the present one.
+    Phases { id: String, live: bool, steps: Vec<(String, bool)> },
+    /// Text that someone wrote: shown as text, line breaks kept.
+    Said(String),
+    /// A search by `GET`: where, its label, what is searched for now, what else stays as it is, the button.
+    Search { action: String, label: String, value: String, kept: Vec<(String, String)>, submit: String },
+    /// Links beside each other: address, text, whether it is the present one.
+    Links(String, Vec<(String, String, bool)>),
+}
+
+impl Part {
+    /// A message.
+    pub fn note(tone: Tone, text: impl Into<String>) -> Self {
+        Self::Note(Note { tone, text: text.into() })
+    }
+}
+
+/// A part of a page under a heading of its own.
+#[derive(Debug, Default)]
+pub(super) struct Section {
+    /// Its name in the address.
+    pub id: &'static str,
+    /// Heading.
+    pub title: String,
+    /// What it is about.
+    pub hint: String,
+    /// Its content.
+    pub parts: Vec<Part>,
+}
+
+impl Section {
+    /// An empty section.
+    pub fn new(id: &'static str, title: impl Into<String>) -> Self {
+        Self { id, title: title.into(), ..Self::default() }
+    }
+    /// One more part.
+    #[must_use]
+    pub fn part(mut self, part: Part) -> Self {
+        self.parts.push(part);
+        self
+    }
+    /// Facts.
+    #[must_use]
+    pub fn facts(self, facts: Facts) -> Self {
+        self.part(Part::Facts(facts))
+    }
+    /// A table.
+    #[must_use]
+    pub fn table(self, table: Table) -> Self {
+        self.part(Part::Table(table))
+    }
+    /// A form.
+    #[must_use]
+    pub fn form(self, form: Form) -> Self {
+        self.part(Part::Form(form))
+    }
+    /// What it is about.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_is_text() {
+        let hostile = "<script>alert(1)</script>\"'&";
+        let cell = Cell::text(hostile).and_code(hostile).and_chip(Tone::Bad, hostile).and_link("/x", hostile).and_muted(hostile);
+        let mut table = Table::new(hostile, &["a"], hostile);
+        table.push(vec![cell.clone()]);
+        let form = Form::new("/x", "mark", hostile).field(Field::Line {
+            name: "a",
+            label: hostile.into(),
+            hint: hostile.into(),
+            value: hostile.into(),
+            required: true,
+        });
+        for html in [cell.to_string(), table.to_string(), form.to_string()] {
+            assert!(!html.contains("<script") && !html.contains("\"'"), "{html}");
+        }
+    }
+
+    #[test]
+    fn digests_are_cut_and_names_are_not() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let html = Cell::code(&digest).to_string();
+        assert!(html.contains("abababababab…") && html.contains(&digest));
+        assert!(Cell::code("credit-2026").to_string().contains(">credit-2026<"));
+        assert!(Cell::dash().to_string().contains('—'));
+    }
+}

@@ -1,0 +1,245 @@
+//! Labels of the interface's closed words, its few sentences, and the regulations behind its clauses.
+
+use super::words::Lang;
+
+/// A closed word, in English and in Chinese.
+type Label = (&'static str, &'static str, &'static str);
+
+/// Closed words. A word that is none is shown as it is.
+const LABELS: &[Label] = &[
+    // Roles
+    ("authority", "Data authority", "大数据主管部门"),
+    ("operator", "Operator", "运营主体"),
+    ("researcher", "Researcher", "研究人员"),
+    ("output_checker", "Output checker", "出域审核人"),
+    ("system_admin", "System administrator", "系统管理员"),
+    ("security_admin", "Security administrator", "安全管理员"),
+    ("auditor", "Auditor", "审计员"),
+    ("provider", "Data provider", "数源部门"),
+    // States of outputs, jobs, modules
+    ("held", "In review", "待审核"),
+    ("released", "Released", "已出域"),
+    ("refused", "Refused by rule", "规则拒绝"),
+    ("denied", "Denied", "审核未通过"),
+    ("queued", "Queued", "排队中"),
+    ("running", "Running", "运行中"),
+    ("in_review", "In review", "审核中"),
+    ("done", "Done", "已完成"),
+    ("failed", "Failed", "失败"),
+    ("cancelled", "Cancelled", "已取消"),
+    ("unreviewed", "Not reviewed", "未审核"),
+    ("approved", "Approved", "已通过"),
+    // Forms of output
+    ("table", "Aggregate table", "统计表"),
+    ("model", "Model", "模型"),
+    ("artefact", "Model", "模型"),
+    ("private", "Differentially private answer", "差分隐私结果"),
+    ("verification", "Verification answer", "核验结果"),
+    // Reasons of reviewers
+    ("sound", "Fit for its purpose and disclosive of nobody", "符合用途且不泄露任何主体"),
+    ("disclosive", "May disclose someone", "可能泄露主体信息"),
+    ("beyond_purpose", "Not what the purpose needs", "超出用途所需"),
+    ("capacity", "More numbers than the purpose needs", "数值数量超出用途所需"),
+    ("unexplained", "Statement or context missing", "说明或背景缺失"),
+    ("quality", "Data quality does not carry it", "数据质量不足以支撑"),
+    ("veto", "A provider objected", "数源部门提出异议"),
+    // Catalogue
+    ("general", "General", "一般数据"),
+    ("important", "Important", "重要数据"),
+    ("core", "Core", "核心数据"),
+    ("unconditional", "Unconditional", "无条件"),
+    ("conditional", "Conditional", "有条件"),
+    ("none", "None", "不予"),
+    ("public", "Public data", "公共数据"),
+    ("non_public", "Non-public data", "非公共数据"),
+    ("government", "Government", "政务数据"),
+    ("public_service", "Public service", "公共服务数据"),
+    ("once", "Once", "一次性"),
+    ("daily", "Daily", "每日"),
+    ("weekly", "Weekly", "每周"),
+    ("monthly", "Monthly", "每月"),
+    ("quarterly", "Quarterly", "每季"),
+    ("yearly", "Yearly", "每年"),
+    ("direct_identifier", "Direct identifier", "直接标识"),
+    ("quasi_identifier", "Quasi-identifier", "准标识"),
+    ("sensitive", "Sensitive", "敏感字段"),
+    ("category", "Category", "分类"),
+    ("measure", "Measure", "度量"),
+    ("text", "Text", "文本"),
+    ("number", "Number", "数值"),
+    ("date", "Date", "日期"),
+    ("hour", "Hour", "小时"),
+    // Transforms
+    ("keep", "As it is", "原样"),
+    ("pseudonym", "Pseudonym", "假名化"),
+    ("mask", "Masked", "屏蔽"),
+    ("prefix", "First characters", "截取前缀"),
+    ("bucket", "Coarser time", "时间归并"),
+    ("bands", "Bands", "分段"),
+    ("clamp", "Top and bottom coded", "首尾编码"),
+    ("inner", "inner", "内连接"),
+    ("left", "left", "左连接"),
+    // Rules that were applied
+    ("table.minimum_frequency", "Minimum frequency", "最小分组"),
+    ("table.dominance", "Dominance (n,k)", "支配度 (n,k)"),
+    ("table.p_percent", "p% rule", "p% 规则"),
+    ("table.zero_cells", "Zero and full cells", "零值与满值单元"),
+    ("table.cells", "Number of cells", "单元格数量"),
+    ("model.capacity", "Capacity of the model", "模型容量"),
+    ("model.rounding", "Rounding of parameters", "参数取整"),
+    ("model.units", "Least number of units", "最少单元数"),
+    // Fates and causes of cells
+    ("shown", "Shown", "显示"),
+    ("suppressed", "Suppressed", "抑制"),
+    ("omitted", "Left out", "未列出"),
+    ("zero", "No rows", "零值"),
+    ("full", "Full cell", "满值"),
+    ("minimum_frequency", "Below the minimum", "低于最小分组"),
+    ("largest_dominates", "The largest dominates", "最大者支配"),
+    ("largest_two_dominate", "The largest two dominate", "前两者支配"),
+    ("p_percent", "p% rule", "p% 规则"),
+    ("quantile_tail", "Tail of a quantile", "分位数尾部"),
+    ("overflow", "Not computable exactly", "无法精确计算"),
+    ("identity", "Linear", "线性"),
+    ("logit", "Logistic", "逻辑斯蒂"),
+];
+
+/// The label of a closed word; the word itself where it has none.
+pub(super) fn say(lang: Lang, word: &str) -> String {
+    let found = LABELS.iter().find(|(key, ..)| *key == word);
+    found.map_or(word, |(_, en, zh)| if lang == Lang::En { en } else { zh }).to_owned()
+}
+
+/// Sentences of checks and thresholds; `#` stands for a whole number, in the Chinese one `#1`, `#2` for the first, the second.
+const PHRASES: &[(&str, &str)] = &[
+    ("# units", "#1 个单元"),
+    ("# cells", "#1 个单元格"),
+    ("# of # cells suppressed under all cell rules", "共 #2 个单元格，按全部规则抑制 #1 个"),
+    ("largest #‰, largest two #‰", "最大者 #1‰，前两者合计 #2‰"),
+    ("applied to every sum, mean and variance", "已对各求和、均值、方差执行"),
+    ("applied", "已执行"),
+    ("reached", "已达到"),
+    ("# coefficients", "#1 个系数"),
+    ("# significant digits", "#1 位有效数字"),
+    ("\"suppress\"", "抑制"),
+    ("\"show\"", "显示"),
+    ("# to #", "#1 至 #2"),
+    ("# s", "#1 秒"),
+];
+
+/// A sentence of the interface in this language; as it is where it is none of [`PHRASES`].
+pub(super) fn phrase(lang: Lang, text: &str) -> String {
+    if lang == Lang::En {
+        return text.to_owned();
+    }
+    let (mut form, mut numbers) = (String::new(), Vec::<String>::new());
+    let mut in_number = false;
+    for c in text.chars() {
+        if c.is_ascii_digit() {
+            if !in_number {
+                form.push('#');
+                numbers.push(String::new());
+            }
+            numbers.last_mut().into_iter().for_each(|n| n.push(c));
+        } else {
+            form.push(c);
+        }
+        in_number = c.is_ascii_digit();
+    }
+    let Some((_, zh)) = PHRASES.iter().find(|(en, _)| *en == form) else { return text.to_owned() };
+    let numbered = numbers.iter().enumerate();
+    numbered.fold((*zh).to_owned(), |text, (i, number)| text.replace(&format!("#{}", i + 1), number))
+}
+
+/// What was just done, by its closed word.
+pub(super) fn done(lang: Lang, word: &str) -> Option<&'static str> {
+    let (en, zh) = match word {
+        "approved" => ("Approved.", "已同意出域。"),
+        "denied" => ("Denied; the reason is in the log.", "已作出不同意决定，理由已记入日志。"),
+        "vetoed" => ("Your objection is recorded; the output does not leave.", "异议已记录，该输出不得出域。"),
+        "frozen" => ("Releases are stopped.", "已暂停出域。"),
+        "lifted" => ("The freeze is lifted.", "已解除暂停。"),
+        "countersigned" => ("Counter-signed.", "已会签。"),
+        "decided" => ("The application is decided.", "已答复申请。"),
+        "submitted" => ("The job is queued.", "任务已提交，正在排队。"),
+        "cancelled" => ("The job is cancelled.", "任务已取消。"),
+        "reviewed" => ("The module's review is recorded.", "模块审核已记录。"),
+        _ => return None,
+    };
+    Some(if lang == Lang::En { en } else { zh })
+}
+
+/// A regulation: its sign, its title in Chinese and in English, its standing.
+pub(super) const REGULATIONS: [(char, &str, &str, &str, &str); 5] = [
+    ('X', "厦门经济特区数据条例", "Xiamen Special Economic Zone Data Regulations", "2023-03-01 起施行", "in force from 2023-03-01"),
+    ('S', "苏州市数据条例", "Suzhou Data Regulations", "已施行", "in force"),
+    ('C', "重庆市大数据发展管理条例(草案, 2021)", "Chongqing Big Data Development Regulations (draft, 2021)", "草案", "draft"),
+    ('H', "惠州市公共数据管理实施细则", "Huizhou Public Data Implementation Rules", "2024-01-03 起施行", "in force from 2024-01-03"),
+    ('Q', "青岛市公共数据管理办法", "Qingdao Public Data Measures", "2024-02-01 起施行", "in force from 2024-02-01"),
+];
+
+/// An article with the short name of its regulation, such as «X30 (Xiamen)».
+pub(super) fn article(lang: Lang, clause: &str) -> String {
+    let place = match (clause.chars().next(), lang) {
+        (Some('X'), Lang::En) => "Xiamen",
+        (Some('X'), Lang::Zh) => "厦门",
+        (Some('S'), Lang::En) => "Suzhou",
+        (Some('S'), Lang::Zh) => "苏州",
+        (Some('C'), Lang::En) => "Chongqing draft",
+        (Some('C'), Lang::Zh) => "重庆草案",
+        (Some('H'), Lang::En) => "Huizhou",
+        (Some('H'), Lang::Zh) => "惠州",
+        (Some('Q'), Lang::En) => "Qingdao",
+        (Some('Q'), Lang::Zh) => "青岛",
+        _ => return clause.to_owned(),
+    };
+    match lang {
+        Lang::En => format!("{clause} ({place})"),
+        Lang::Zh => format!("{clause}({place})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::REASONS;
+    use crate::jobs::State;
+    use crate::policy::Role;
+
+    fn known(word: &str) -> bool {
+        LABELS.iter().filter(|(key, ..)| *key == word).count() == 1
+    }
+
+    #[test]
+    fn every_closed_word_has_one_label_in_both_languages() {
+        let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
+        let states = State::ALL.iter().map(|s| word(serde_json::json!(s)));
+        let reasons = REASONS.iter().map(|(r, ..)| word(serde_json::json!(r)));
+        let roles = Role::ALL.iter().map(|r| r.as_str().to_owned());
+        let others = ["held", "released", "refused", "denied", "table", "model", "private"].map(str::to_owned);
+        let checks = include_str!("../gate/checks.rs").split("\n").filter_map(|line| {
+            let rest = line.trim().split_once('"')?.1;
+            let name = rest.split_once('"')?.0;
+            ((name.starts_with("table.") || name.starts_with("model.")) && !name.contains(' ')).then(|| name.to_owned())
+        });
+        let missing: Vec<String> = states.chain(reasons).chain(roles).chain(others).chain(checks).filter(|w| !known(w)).collect();
+        assert_eq!(missing, Vec::<String>::new());
+        assert!(LABELS.iter().all(|(_, en, zh)| en.is_ascii() && !zh.is_ascii()));
+    }
+
+    #[test]
+    fn sentences_keep_their_numbers() {
+        assert_eq!(phrase(Lang::Zh, "3 of 20 cells suppressed under all cell rules"), "共 20 个单元格，按全部规则抑制 3 个");
+        assert_eq!(phrase(Lang::Zh, "10 units"), "10 个单元");
+        assert_eq!(phrase(Lang::Zh, "something 7 new"), "something 7 new");
+        assert_eq!(phrase(Lang::En, "10 units"), "10 units");
+    }
+
+    #[test]
+    fn every_clause_of_a_rule_is_of_a_regulation_in_the_legend() {
+        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses) {
+            assert!(REGULATIONS.iter().any(|(sign, ..)| clause.starts_with(*sign)), "{clause}");
+            assert_ne!(article(Lang::Zh, clause), *clause);
+        }
+    }
+}

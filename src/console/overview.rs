@@ -1,0 +1,128 @@
+//! What stands where: indicators, decisions by day, budgets, and what waits.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::chart;
+use super::desk::{Desk, Shown};
+use super::json::{day, figure, list, text, time};
+use super::kit::{Cell, Facts, Part, Section, Table};
+use super::releases::state;
+use crate::clock::CHINA_UTC_OFFSET_S;
+
+/// Days of the history.
+const DAYS: i64 = 14;
+/// Outputs in the lists of this page.
+const LATEST: usize = 8;
+/// States of the history, bottom up, with their classes.
+const STATES: [(&str, &str); 4] = [("released", "good"), ("held", "wait"), ("denied", "bad"), ("refused", "worst")];
+
+/// The page.
+pub(super) async fn show(desk: Desk) -> Shown {
+    let answer = desk.get("/v1/releases").await?;
+    let all = list(&answer, "");
+    let w = desk.w();
+    let waiting: Vec<&Value> = all.iter().filter(|r| text(r, "/state") == "held").take(LATEST).collect();
+    let latest: Vec<&Value> = all.iter().filter(|r| text(r, "/state") != "held").take(LATEST).collect();
+    Ok(desk
+        .page(w.overview)
+        .lead(w.overview_lead)
+        .section(indicators(&desk, all))
+        .section(Section::new("waiting", w.waiting).table(short(&desk, w.waiting, &waiting)))
+        .section(history(&desk, all))
+        .section(budgets(&desk).await?)
+        .section(Section::new("latest", w.latest).table(short(&desk, w.latest, &latest)))
+        .show())
+}
+
+fn indicators(desk: &Desk, all: &[Value]) -> Section {
+    let w = desk.w();
+    let count = |state: &str| {
+        Cell::link(format!("/console/releases?state={state}"), all.iter().filter(|r| text(r, "/state") == state).count().to_string())
+    };
+    let facts = Facts::default()
+        .add(w.in_review, count("held"))
+        .add(w.released, count("released"))
+        .add(w.denied, count("denied"))
+        .add(w.refused_by_rule, count("refused"));
+    Section { id: "figures", title: String::new(), hint: String::new(), parts: vec![Part::Facts(facts)] }
+}
+
+/// A short list of outputs.
+pub(super) fn short(desk: &Desk, caption: &str, releases: &[&Value]) -> Table {
+    let w = desk.w();
+    let mut table = Table::new(caption, &[w.col_id, w.col_operator, w.col_kind, w.state, w.reason, w.reached_at], w.none_yet);
+    for release in releases {
+        let id = text(release, "/id");
+        let reason = match text(release, "/refusal/rule") {
+            "" => Cell::text(desk.say(text(release, "/reason"))),
+            rule => Cell::code(rule),
+        };
+        table.push(vec![
+            Cell::link(format!("/console/releases/{id}"), text(release, "/name")).line().and_code(id),
+            Cell::text(text(release, "/org")),
+            Cell::text(desk.say(text(release, "/kind"))),
+            state(desk, text(release, "/state")),
+            reason,
+            Cell::text(time(release, "/created_at")),
+        ]);
+    }
+    table
+}
+
+fn history(desk: &Desk, all: &[Value]) -> Section {
+    let w = desk.w();
+    let mut counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for back in 0..DAYS {
+        let date = desk.now().plus_s(-back * 86_400).date(CHINA_UTC_OFFSET_S);
+        counts.insert(date.to_string(), vec![0; STATES.len()]);
+    }
+    for release in all {
+        let at = STATES.iter().position(|(word, _)| *word == text(release, "/state"));
+        let column = counts.get_mut(&day(release, "/created_at"));
+        column.zip(at).and_then(|(column, at)| column.get_mut(at)).into_iter().for_each(|n| *n += 1);
+    }
+    let labels = STATES.map(|(word, class)| (desk.say(word), class));
+    let parts: Vec<(&str, &str)> = labels.iter().map(|(label, class)| (label.as_str(), *class)).collect();
+    let columns: Vec<(String, Vec<u64>)> = counts.iter().map(|(date, n)| (date.chars().skip(5).collect(), n.clone())).collect();
+    let heads: Vec<&str> = [w.day].into_iter().chain(parts.iter().map(|(label, _)| *label)).collect();
+    let mut table = Table::new(w.history, &heads, w.none_yet).figures_from(1);
+    for (date, figures) in counts.iter().rev().filter(|(_, n)| n.iter().any(|n| *n > 0)) {
+        table.push([Cell::text(date)].into_iter().chain(figures.iter().map(|n| Cell::text(n.to_string()))).collect());
+    }
+    Section::new("history", w.history)
+        .hint(w.history_text)
+        .part(Part::Chart(chart::stacked(w.history, w.history_text, &parts, &columns)))
+        .table(table)
+}
+
+/// Budgets of the kinds of identifier that the plans the caller sees are about.
+async fn budgets(desk: &Desk) -> Result<Section, super::desk::Trouble> {
+    let w = desk.w();
+    let plans = desk.get("/v1/plans").await?;
+    let mut names: Vec<&str> = list(&plans, "").iter().map(|p| text(p, "/plan/namespace")).filter(|n| !n.is_empty()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut table = Table::new(w.budgets, &[w.namespace, w.budget, w.spent, w.remaining, w.folds], w.none_yet).figures_from(1);
+    let mut section = Section::new("budgets", w.budgets).hint(w.budgets_text);
+    for name in names {
+        let budget = desk.get(&format!("/v1/namespaces/{name}/budget")).await?;
+        let number = |pointer: &str| figure(&budget, pointer);
+        let (spent, remaining) = (number("/spent/rho"), number("/remaining/rho"));
+        let parse = |text: &str| text.parse::<f64>().unwrap_or(0.0);
+        if !remaining.is_empty() {
+            let bars = [(w.spent.to_owned(), parse(&spent), spent.clone()), (w.remaining.to_owned(), parse(&remaining), remaining.clone())];
+            let about = format!("{} {spent}, {} {remaining}", w.spent, w.remaining);
+            section = section.part(Part::Chart(chart::bars(&format!("{}: {name}", w.budgets), &about, &bars)));
+        }
+        table.push(vec![
+            Cell::code(name),
+            Cell::text(number("/budget/budget/rho")),
+            Cell::text(spent),
+            Cell::text(remaining),
+            Cell::text(number("/spent/folds")),
+        ]);
+    }
+    Ok(section.table(table))
+}

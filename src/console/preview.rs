@@ -1,0 +1,162 @@
+//! What would leave, or left, as a person reads it: a table with its suppressed cells marked, a model's coefficients, an answer; and
+//! for reviewers the evidence behind it.
+
+use serde_json::Value;
+
+use super::chart;
+use super::desk::Desk;
+use super::json::{figure, list, some, text};
+use super::kit::{Cell, Facts, Part, Section, Table, Tone};
+
+/// Rows of a previewed table; more are in the artefact itself.
+const ROWS_MAX: usize = 2_000;
+
+/// Adds the artefact to `section`.
+pub(super) fn artefact(desk: &Desk, section: Section, artefact: &Value) -> Section {
+    if artefact.pointer("/rows").is_some_and(Value::is_array) {
+        table(desk, section, artefact)
+    } else if artefact.pointer("/terms").is_some_and(Value::is_array) {
+        linear(desk, section, artefact)
+    } else {
+        named(desk, section, desk.w().sec_artefact, artefact)
+    }
+}
+
+fn label(desk: &Desk, value: &Value) -> Cell {
+    value.as_str().map_or_else(|| Cell::default().and_muted(desk.w().missing), Cell::text)
+}
+
+fn table(desk: &Desk, section: Section, artefact: &Value) -> Section {
+    let w = desk.w();
+    let (keys, measures) = (list(artefact, "/keys"), list(artefact, "/measures"));
+    let heads: Vec<&str> = keys.iter().chain(measures).filter_map(Value::as_str).collect();
+    let mut table = Table::new(text(artefact, "/name"), &heads, w.none_yet).figures_from(keys.len());
+    let rows = list(artefact, "/rows");
+    let hidden = rows.iter().filter(|row| row.pointer("/cell/shown").is_none()).count();
+    for row in rows.iter().take(ROWS_MAX) {
+        let labels = list(row, "/keys").iter().map(|key| label(desk, key));
+        let figures: Vec<Cell> = match row.pointer("/cell/shown").and_then(Value::as_array) {
+            Some(shown) => shown.iter().map(|v| v.as_str().map_or_else(Cell::dash, Cell::text)).collect(),
+            None => measures.iter().map(|_| Cell::chip(Tone::Plain, w.suppressed)).collect(),
+        };
+        table.push(labels.chain(figures).collect());
+    }
+    let shown = (rows.len() - hidden) as u64;
+    let about = format!("{} {shown}, {} {hidden}", w.cells_shown, w.cells_suppressed);
+    let drawn = chart::share(w.cells_chart, &about, &[(w.cells_shown, "good", shown), (w.cells_suppressed, "bad", hidden as u64)]);
+    section.part(Part::Chart(drawn)).table(table)
+}
+
+fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
+    let w = desk.w();
+    let mut table = Table::new(text(artefact, "/name"), &[w.feature, w.coefficient], w.none_yet).figures_from(1);
+    table.push(vec![Cell::text(w.intercept), Cell::text(figure(artefact, "/intercept"))]);
+    let mut bars = vec![];
+    for term in list(artefact, "/terms") {
+        let (feature, coefficient) = (text(term, "/feature"), figure(term, "/coefficient"));
+        bars.push((feature.to_owned(), coefficient.parse().unwrap_or(0.0), coefficient.clone()));
+        table.push(vec![Cell::text(feature), Cell::text(coefficient)]);
+    }
+    let facts = Facts::default()
+        .add(w.link_function, Cell::text(desk.say(text(artefact, "/link"))))
+        .add(w.digits, Cell::text(figure(artefact, "/significant_digits")));
+    let about = format!("{}: {}", w.coefficient, bars.len());
+    section.facts(facts).part(Part::Chart(chart::bars(w.coefficients_chart, &about, &bars))).table(table)
+}
+
+/// Any other document as names and values, nested names joined by dots.
+fn named(desk: &Desk, section: Section, caption: &str, value: &Value) -> Section {
+    let w = desk.w();
+    let mut table = Table::new(caption, &[w.name, w.value], w.none_yet);
+    let mut rows = Vec::new();
+    flatten("", value, &mut rows);
+    rows.into_iter().take(ROWS_MAX).for_each(|(name, value)| table.push(vec![Cell::code(name), Cell::text(value)]));
+    section.table(table)
+}
+
+/// Depth of documents that are taken apart: what the interface answers is flatter.
+const DEPTH_MAX: usize = 8;
+
+fn flatten(prefix: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    let deeper = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+    match value {
+        _ if prefix.matches('.').count() >= DEPTH_MAX => rows.push((prefix.to_owned(), value.to_string())),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| flatten(&deeper(name), value, rows)),
+        Value::Array(all) if all.iter().any(|v| v.is_object() || v.is_array()) => {
+            all.iter().enumerate().for_each(|(i, value)| flatten(&deeper(&(i + 1).to_string()), value, rows));
+        }
+        Value::Array(all) => rows.push((prefix.to_owned(), all.iter().map(scalar).collect::<Vec<_>>().join(", "))),
+        other => rows.push((prefix.to_owned(), scalar(other))),
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
+}
+
+/// Adds the evidence behind an output: cells with their causes, the probe's influences, and whatever else it holds.
+pub(super) fn evidence(desk: &Desk, mut section: Section, evidence: &Value) -> Section {
+    let w = desk.w();
+    if evidence.pointer("/cells").is_some_and(Value::is_array) {
+        section = section.table(cells(desk, evidence));
+    }
+    for place in ["/probe/influences", "/influences"] {
+        let influences = list(evidence, place);
+        if !influences.is_empty() {
+            section = influence(desk, section, influences);
+        }
+    }
+    let mut rest = evidence.clone();
+    if let Some(fields) = rest.as_object_mut() {
+        fields.remove("cells");
+        fields.remove("influences");
+        if let Some(probe) = fields.get_mut("probe").and_then(Value::as_object_mut) {
+            probe.remove("influences");
+        }
+    }
+    if rest.as_object().is_some_and(|fields| !fields.is_empty()) { named(desk, section, w.figures_more, &rest) } else { section }
+}
+
+fn cells(desk: &Desk, evidence: &Value) -> Table {
+    let w = desk.w();
+    let mut table = Table::new(w.evidence_cells, &[w.name, w.rows_n, w.units_n, w.units_counting, w.fate, w.causes], w.none_yet);
+    for cell in list(evidence, "/cells").iter().take(ROWS_MAX) {
+        let keys: Vec<&str> = list(cell, "/keys").iter().map(|k| k.as_str().unwrap_or(w.missing)).collect();
+        let causes = list(cell, "/causes")
+            .iter()
+            .fold(Cell::default(), |all, cause| all.line().and(desk.say(text(cause, "/rule"))).and_muted(text(cause, "/measure")));
+        let fate = text(cell, "/fate");
+        let tone = if fate == "shown" { Tone::Good } else { Tone::Plain };
+        table.push(vec![
+            Cell::text(keys.join(" · ")),
+            Cell::text(figure(cell, "/rows")),
+            Cell::text(figure(cell, "/units")),
+            Cell::text(figure(cell, "/units_counting")),
+            Cell::chip(tone, desk.say(fate)),
+            causes,
+        ]);
+    }
+    table
+}
+
+/// Influence of leaving out one unit, one bar a probed unit; nothing on it says which unit it is.
+fn influence(desk: &Desk, section: Section, influences: &[Value]) -> Section {
+    let w = desk.w();
+    let figures = influences.iter().map(|v| if some(v, "/influence") { figure(v, "/influence") } else { scalar(v) });
+    let bars: Vec<(String, f64, String)> =
+        figures.enumerate().map(|(i, told)| (format!("{}", i + 1), told.parse().unwrap_or(0.0), told)).collect();
+    section.part(Part::Chart(chart::bars(w.influence_chart, &bars.len().to_string(), &bars)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_document_is_taken_apart() {
+        let mut rows = Vec::new();
+        flatten("", &serde_json::json!({ "a": { "b": [1, 2], "c": [{ "d": null }, { "d": "x" }] } }), &mut rows);
+        let shown: Vec<String> = rows.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(shown, ["a.b=1, 2", "a.c.1.d=", "a.c.2.d=x"]);
+    }
+}

@@ -1,0 +1,195 @@
+//! The pages as plain HTTP: every page × role, forms of other sessions, tokens that end.
+
+use std::collections::BTreeMap;
+
+use ureq::http::Request;
+
+use crate::world::{WHO, World};
+
+pub struct Page {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub html: String,
+}
+
+/// A browser without a script: cookies and forms.
+pub struct Hand {
+    url: String,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Hand {
+    pub fn new(world: &World) -> Self {
+        Self { url: world.server.url.clone(), cookies: BTreeMap::new() }
+    }
+
+    pub fn signed_in(world: &World, who: &str) -> Self {
+        let mut hand = Self::new(world);
+        let page = hand.sign_in(&world.client(who).token);
+        assert_eq!(page.status, 303, "{who} signs in: {}", page.html);
+        hand
+    }
+
+    pub fn sign_in(&mut self, token: &str) -> Page {
+        let form = self.get("/console/sign-in");
+        let mark = mark(&form.html);
+        self.post("/console/sign-in", &[("mark", &mark), ("token", token), ("to", "/console/")], &[])
+    }
+
+    pub fn get(&mut self, path: &str) -> Page {
+        self.send("GET", path, None, &[])
+    }
+
+    pub fn post(&mut self, path: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Page {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send("POST", path, Some(body), headers)
+    }
+
+    fn send(&mut self, method: &str, path: &str, body: Option<String>, headers: &[(&str, &str)]) -> Page {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url)).header("cookie", cookies.join("; "));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = match body {
+            Some(body) => agent.run(request.header("content-type", "application/x-www-form-urlencoded").body(body).unwrap()),
+            None => agent.run(request.body(()).unwrap()),
+        };
+        let mut answer = answer.unwrap();
+        for set in answer.headers().get_all("set-cookie") {
+            let (name, value) = set.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let html = answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap();
+        Page { status, headers, html }
+    }
+}
+
+/// The mark in a page's forms.
+pub fn mark(html: &str) -> String {
+    html.split("name=\"mark\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+}
+
+fn header<'a>(page: &'a Page, name: &str) -> &'a str {
+    page.headers.get(name).map(|v| v.to_str().unwrap()).unwrap_or_default()
+}
+
+const LISTS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "rival-qian"];
+const PAPERS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li"];
+const EVERYONE: &[&str] = &[];
+
+/// Pages with those who see them (none named: all).
+fn pages(world: &World) -> Vec<(String, &'static [&'static str])> {
+    let World { table, models, table_job, module, .. } = world;
+    vec![
+        ("/console/overview".into(), LISTS),
+        ("/console/releases".into(), LISTS),
+        (format!("/console/releases/{}", models[0]), PAPERS),
+        ("/console/jobs".into(), LISTS),
+        (format!("/console/jobs/{table_job}"), PAPERS),
+        ("/console/modules".into(), LISTS),
+        (format!("/console/modules/{module}"), &["authority-chen", "operator-wang", "researcher-he", "checker-li"]),
+        ("/console/papers".into(), LISTS),
+        ("/console/papers/agreements/credit-2026".into(), PAPERS),
+        ("/console/papers/applications/credit-application-2026".into(), PAPERS),
+        ("/console/data".into(), EVERYONE),
+        ("/console/data/tax_grades".into(), EVERYONE),
+        ("/console/accounts".into(), &["security-ma"]),
+        ("/console/machine".into(), &["system-gao", "security-ma"]),
+        ("/console/freeze".into(), &["authority-chen", "tax-zhao", "security-ma"]),
+        ("/console/clauses".into(), EVERYONE),
+        // What left shows to others than checkers on the quantum; these see it at once.
+        (format!("/console/releases/{table}"), &["authority-chen", "checker-li"]),
+    ]
+}
+
+pub fn every_page_and_role(world: &World) {
+    let mut wrong = Vec::new();
+    for (who, ..) in WHO {
+        let mut hand = Hand::signed_in(world, who);
+        for (path, may) in pages(world) {
+            let page = hand.get(&path);
+            let sees = may.is_empty() || may.contains(&who);
+            // On the quantum: either is right for those who may see it later.
+            let later = path.ends_with(&world.table) && PAPERS.contains(&who);
+            let expected = if sees { 200 } else { 403 };
+            if page.status != expected && !(later && [200, 404].contains(&page.status)) {
+                wrong.push(format!("{path} as {who}: {} instead of {expected}", page.status));
+            }
+            if page.status == 403 && !page.html.contains("auth.role") {
+                wrong.push(format!("{path} as {who}: denied without a rule"));
+            }
+            check_headers(&page, &path);
+        }
+        let page = hand.get("/console/nothing-here");
+        assert_eq!(page.status, 404);
+        check_headers(&page, "/console/nothing-here");
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    let denials = world.leaves_of("\"auth.role\"");
+    let told: usize = pages(world).iter().filter(|(_, may)| !may.is_empty()).map(|(_, may)| WHO.len() - may.len()).sum();
+    assert!(denials + PAPERS.len() >= told, "{denials} denials are in the log, about {told} were told");
+}
+
+fn check_headers(page: &Page, path: &str) {
+    let policy = header(page, "content-security-policy");
+    for part in
+        ["default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"]
+    {
+        assert!(policy.contains(part), "{path}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{path}: {policy}");
+    assert_eq!((header(page, "x-content-type-options"), header(page, "referrer-policy")), ("nosniff", "no-referrer"), "{path}");
+    assert_eq!(header(page, "cache-control"), "no-store", "{path}");
+    assert!(!page.html.contains(" style=") && !page.html.contains("<style"), "{path}: a style in the markup");
+}
+
+pub fn forms_are_of_their_session(world: &World) {
+    let before = world.leaves_of("\"request.form\"");
+    let mut checker = Hand::signed_in(world, "checker-li");
+    let other = Hand::signed_in(world, "checker-li").get("/console/releases").html;
+    let path = format!("/console/releases/{}/review", world.models[0]);
+    let own = mark(&checker.get("/console/releases").html);
+    for (mark, site) in [("", "same-origin"), (mark(&other).as_str(), "same-origin"), (own.as_str(), "cross-site")] {
+        let page = checker.post(&path, &[("mark", mark), ("reason", "sound")], &[("sec-fetch-site", site)]);
+        assert_eq!(page.status, 403, "{}", page.html);
+        assert!(page.html.contains("request.form"));
+    }
+    assert_eq!(world.leaves_of("\"request.form\"") - before, 3, "each is a leaf");
+    let held = world.client("checker-li").get(&format!("/v1/releases/{}", world.models[0])).good();
+    assert_eq!(held["state"], "held", "nothing was decided");
+    // Signing in from another site's form.
+    let mut hand = Hand::new(world);
+    let token = world.client("checker-li").token;
+    let page = hand.post("/console/sign-in", &[("mark", "guess"), ("token", &token)], &[]);
+    assert_eq!(page.status, 403);
+    assert_eq!(Hand::new(world).sign_in("not-a-token").status, 401);
+    // Without a session every page leads to the door.
+    let page = hand.get("/console/releases?state=held");
+    assert_eq!((page.status, header(&page, "location")), (303, "/console/sign-in?to=%2Fconsole%2Freleases%3Fstate%3Dheld"));
+    // A page's text in the language that was chosen, whatever the browser asks for.
+    for (word, lang, text) in [("en", "lang=\"en\"", "Output review"), ("zh", "lang=\"zh-Hans\"", "出域审核")] {
+        assert_eq!(checker.get(&format!("/console/language/{word}?to=/console/releases")).status, 303);
+        let html = checker.get("/console/releases").html;
+        assert!(html.contains(lang) && html.contains(text));
+    }
+}
+
+pub fn a_session_ends_with_its_token(world: &World) {
+    let server = &world.server;
+    server.admin.post("/v1/principals", &serde_json::json!({ "id": "leaver", "org": "platform", "role": "security_admin" })).good();
+    let token = server.admin.post("/v1/principals/leaver/tokens", &serde_json::json!({ "days": 1 })).good();
+    let mut hand = Hand::new(world);
+    assert_eq!(hand.sign_in(token["token"].as_str().unwrap()).status, 303);
+    assert_eq!(hand.get("/console/accounts").status, 200);
+    assert_eq!(server.admin.delete(&format!("/v1/tokens/{}", token["token_id"].as_str().unwrap())).status, 204);
+    let page = hand.get("/console/accounts");
+    assert_eq!((page.status, header(&page, "location")), (303, "/console/sign-in?to=%2Fconsole%2Faccounts&why=over"));
+    // Signing out ends one as well.
+    let mut hand = Hand::signed_in(world, "auditor-xu");
+    let mark = mark(&hand.get("/console/data").html);
+    assert_eq!(hand.post("/console/sign-out", &[("mark", &mark)], &[]).status, 303);
+    assert_eq!(hand.get("/console/data").status, 303);
+}

@@ -1,0 +1,30 @@
+//! The console in a browser and by hand: who sees which page, what it says, and that it loads nothing from elsewhere.
+//!
+//! One server for all of it, for a world of firms takes longest to make. Screenshots are kept; the folder is printed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "test code"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod browser;
+mod by_hand;
+mod journey;
+mod world;
+
+#[test]
+fn the_console_shows_each_role_what_it_may_see_and_nothing_from_elsewhere() {
+    let mut world = world::World::start();
+    by_hand::every_page_and_role(&world);
+    by_hand::forms_are_of_their_session(&world);
+    by_hand::a_session_ends_with_its_token(&world);
+    journey::in_a_browser(&mut world);
+}
