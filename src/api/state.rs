@@ -40,6 +40,7 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
         crate::gate::AUDIT,
+        crate::gate::OWN,
         crate::gate::VERIFICATION,
         crate::jobs::MIGRATION,
         crate::jobs::TURNS,

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::checks::Check;
 use super::decide::{Decision, JobFacts, Outcome, canonical};
+use super::own;
 use super::record::ReleaseState;
 use crate::clock::Timestamp;
 use crate::id::{Name, OrgId, ReleaseId};
@@ -56,6 +57,10 @@ enum Cause {
     Attacker,
     /// A rule refused the whole table for what its data is.
     Refused,
+    /// Too few units behind a version of the operator's own data.
+    OwnUnits,
+    /// A version of the operator's own data that is too near to an earlier one.
+    OwnVersion,
 }
 
 /// What the audit knows of one table.
@@ -76,6 +81,8 @@ pub(super) struct Audit {
     tables: Vec<Table>,
     /// Tables that were released when this one was judged; `None`: not judged.
     seen: Option<u64>,
+    /// Versions of the operator's own data, and their units.
+    own: Option<own::Used>,
 }
 
 impl Audit {
@@ -113,6 +120,27 @@ impl Audit {
         Ok(self.seen != Some(released(tx, namespace, base)?.len() as u64))
     }
 
+    /// Judges versions of the operator's own data by all units that count in the view.
+    fn judge_own(
+        &mut self,
+        connection: &Connection,
+        key: &SealKey,
+        facts: &JobFacts,
+        namespace: &Name,
+        least: u32,
+    ) -> Result<Option<Cause>, StoreError> {
+        let Some(contributors) = &self.contributors else { return Ok(None) };
+        let mut units: Vec<i64> = contributors.rows.iter().map(|row| row.unit).collect();
+        units.sort_unstable();
+        units.dedup();
+        let Some((used, wrong)) = own::judge(connection, key, facts, namespace, &units, least)? else { return Ok(None) };
+        self.own = Some(used);
+        Ok(wrong.map(|wrong| match wrong {
+            own::Wrong::Few => Cause::OwnUnits,
+            own::Wrong::Near => Cause::OwnVersion,
+        }))
+    }
+
     /// Notes an output in the transaction that decides it.
     pub(super) fn record(
         &self,
@@ -124,6 +152,9 @@ impl Audit {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let (Some(table), Some((namespace, base))) = (self.tables.get(at), &self.on) else { return Ok(()) };
+        if let Some(used) = self.own.as_ref().filter(|_| at == 0) {
+            used.record(tx, facts, namespace)?;
+        }
         if table.sets.is_some() && state != ReleaseState::Refused {
             let sql = "INSERT INTO audit_table (release, namespace, base, equations) VALUES (?1, ?2, ?3, ?4)";
             tx.prepare_cached(sql)?.execute(params![release, namespace, base, table.equations])?;
@@ -243,6 +274,7 @@ impl Decision {
         connection: &Connection,
         artefacts: &Artefacts,
         policy: &ActivePolicy,
+        own_key: &SealKey,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let Some((namespace, base)) = self.audit.on.clone() else { return Ok(()) };
@@ -252,6 +284,7 @@ impl Decision {
         if self.audit.tables.is_empty() {
             return Ok(());
         }
+        let own_cause = self.audit.judge_own(connection, own_key, &self.facts, &namespace, rules.audit.own_units_min)?;
         let mut universe = Universe::default();
         for (release, equations) in &earlier {
             if universe.memberships > MEMBERSHIPS_MAX {
@@ -267,7 +300,7 @@ impl Decision {
         for (table, decided) in self.audit.tables.iter_mut().zip(&mut self.outputs) {
             if table.cause.is_none() && !matches!(decided.outcome, Outcome::Refuse(_)) {
                 let (cause, told) = judge(&mut universe, table, k, earlier.len())?;
-                table.cause = cause.or((held >= rules.audit.holds_max).then_some(Cause::Holds));
+                table.cause = own_cause.or(cause).or((held >= rules.audit.holds_max).then_some(Cause::Holds));
                 let mut evidence: serde_json::Value = serde_json::from_slice(&decided.evidence).unwrap_or_default();
                 if let Some(fields) = evidence.as_object_mut() {
                     fields.insert("audit".to_owned(), told);

@@ -16,12 +16,14 @@ mod freeze;
 mod issuers;
 mod ledger;
 mod ledger_tables;
+mod own;
 mod private;
 mod record;
 mod review;
 mod verification;
 
 pub use audit::MIGRATION as AUDIT;
+pub use own::MIGRATION as OWN;
 pub use checks::Check;
 pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};

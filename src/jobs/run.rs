@@ -127,7 +127,8 @@ impl Jobs {
         // Judged, sealed and recorded one job at a time: what is released between would not have been looked at.
         let _turn = self.audit_turn();
         let artefacts = &self.store().artefacts;
-        self.store().db.read_blocking(|c| decision.audit(c, artefacts, &policy, self.now()))?;
+        let own_key = self.store().keyring.derive(KeyUse::NamespaceKey).derive("own-versions");
+        self.store().db.read_blocking(|c| decision.audit(c, artefacts, &policy, &own_key, self.now()))?;
         let commitment = crate::gate::hex(decision.commitment());
         let sealed = decision.seal(&self.store().artefacts, &job_key)?;
         let (id, spec, journal, now) = (job.id.clone(), job.spec.clone(), self.journal().clone(), self.now());

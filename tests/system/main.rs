@@ -13,6 +13,7 @@
 
 mod canary;
 mod crash;
+mod differences;
 mod lifecycle;
 mod log;
 mod random;
