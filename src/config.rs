@@ -166,6 +166,7 @@ impl Written {
             worker_wall: Duration::from_millis(wall_ms),
             jobs,
             readers: safe.readers,
+            city_profile: safe.city_profile,
             log_quantum_s: NonZeroU64::new(quantum).unwrap_or(NonZeroU64::MIN),
             request_timeout: seconds("request_timeout_s", self.request_timeout_s, safe.request_timeout, 600)?,
             upload_timeout: seconds("upload_timeout_s", self.upload_timeout_s, safe.upload_timeout, 86_400)?,

@@ -187,6 +187,8 @@ ids! {
     JobId random "job_" "job_k3m5q7abcdefgh2a";
     /// A release, and the held output that may become one.
     ReleaseId random "rel_" "rel_k3m5q7abcdefgh2a";
+    /// A question of the verification door.
+    VerificationId random "ver_" "ver_k3m5q7abcdefgh2a";
 }
 
 /// SHA-256 of a module's bytes as uploaded. Written `sha256:` and 64 hexadecimal digits.

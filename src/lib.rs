@@ -25,8 +25,10 @@
 //! jobs ─▶ workers: engine fuses sealed segments ─(sealed memfds, one a column)─▶ view, cached, never mapped here
 //!                  guest runs the module over the granted columns ─▶ derived columns, table requests, models
 //!                  engine reduces ─▶ exact cells with evidence
-//! jobs ─▶ gate: RawOutput is opened, disclosure rules decide, one transaction judges the papers again, writes rows, artefacts
-//!               and leaves, ends the job; the commit signs one checkpoint
+//! jobs ─▶ gate: RawOutput is opened, disclosure rules decide over the job's tables together, an audit judges them beside all that was
+//!               released before; one transaction judges the papers again, writes rows, artefacts and leaves, ends the job; the
+//!               commit signs one checkpoint
+//! held: the operator says what it is for ─▶ two reviewers, blind to each other, sign ─▶ released (or after the providers' days)
 //! api ◀─ gate: what was released, by permit
 //! ```
 //!

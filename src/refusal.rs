@@ -165,6 +165,8 @@ rules! {
     TABLE_CELLS = "table.cells" ["Q41", "C26"] "the table has more cells than allowed" | "统计表单元格数超过上限" => "use coarser keys" | "请使用更粗的分组";
     TABLE_MINIMUM_UNITS = "table.minimum_units" ["Q41", "C26", "X55"] "too few units stand behind the table" | "统计表涉及的单元数不足" => "use coarser keys or more data" | "请使用更粗的分组或更多数据";
     TABLE_ALL_SUPPRESSED = "table.all_suppressed" ["Q41", "C26", "X55"] "no cell reaches the minimum frequency" | "所有单元格均未达到最小频数" => "use coarser keys" | "请使用更粗的分组";
+    TABLE_DERIVED_KEY = "table.derived_key" ["X30", "C26"] "a number that the module derived is no key: its values would be labels of its choosing" | "模块派生的数值不能作为分组字段：其取值会成为模块自选的标签" => "derive a category with declared labels" | "请派生声明了标签的类别字段";
+    TABLE_DERIVED_MEASURE = "table.derived_measure" ["X30", "C26"] "a figure over a number that the module derived waits for a reviewer" | "模块派生数值的统计量须经审核" => "measure a granted column, or wait for the review" | "请使用授权字段，或等待审核";
     TABLE_UNCODED = "table.uncoded" ["Q41"] "a minimum or maximum needs a column that is bottom- or top-coded" | "最小值或最大值须使用已作首尾编码的字段" => "clamp the column in the plan" | "请在方案中作首尾编码";
     TABLE_ORDER_MARGIN = "table.order_margin" ["Q41", "C26"] "smallest, largest and ranked values have no margins, and of one column only one set of keys in a job" | "最小值、最大值和分位数不得带合计，同一字段在一个任务中仅可按一组分组字段统计" => "ask for them in a table without margins, once a column" | "请在不含合计的统计表中请求，每个字段一次";
     TABLE_ATTACKER_BOUND = "table.attacker_bound" ["Q41", "C26", "X55"] "the tables have more cells, or more suppressed ones, than can be checked against an attacker" | "统计表单元格或隐藏单元格过多，无法验证能否被反推" => "use coarser keys" | "请使用更粗的分组";
@@ -178,12 +180,32 @@ rules! {
     RELEASE_HELD = "release.held" ["X31", "Q41"] "the output waits for a checker" | "输出待人工审核" => "wait for the review" | "请等待审核";
     RELEASE_DENIED = "release.denied" ["X31", "Q41"] "a checker denied the release" | "出域审核未通过" => "read the reason code" | "请查阅理由代码";
     REVIEW_REASON = "review.reason" ["X31", "X26"] "a review needs a reason of the closed list" | "审核须选择规定理由" => "choose one of the reasons named" | "请选择所列理由之一";
+    REVIEW_STATEMENT = "review.statement" ["X27", "C16"] "the statement of purpose and context lacks an element" | "用途及背景说明要素不完整" => "write every element named as plain text within the threshold" | "请以纯文本补充所列要素，且不超过字数上限";
+    REVIEW_NOT_FILED = "review.not_filed" ["X27", "X31"] "the operator has not said what the output is for" | "运营主体尚未提交用途说明" => "wait until the operator has filed its statement" | "请等待运营主体提交用途说明";
+    REVIEW_SEPARATION = "review.separation" ["X31", "S8"] "whoever approved the module, or voted before the appeal, does not review the output" | "模块审核人及申诉前的审核人不得审核该输出" => "ask another checker" | "请由其他审核人办理";
+    REVIEW_NO_DUTY = "review.no_duty" ["X31", "S8"] "no vote of yours on this output is wanted, so there is no review copy" | "您对该输出没有待办审核，不提供审核副本" => "read what was decided" | "请查阅裁定";
+    REVIEW_KEY = "review.key" ["X31", "C35"] "no confirmed key of yours is enrolled" | "您没有已确认的审核签名密钥" => "enrol a key and tell the security administrator its fingerprint" | "请登记密钥并将指纹告知安全管理员";
+    REVIEW_FINGERPRINT = "review.fingerprint" ["X31", "C35"] "the fingerprint is not the key's" | "指纹与密钥不符" => "ask the reviewer for it on another way than this one" | "请通过其他途径向审核人核对指纹";
+    REVIEW_SIGNATURE = "review.signature" ["X31", "C35"] "the signature is not one of your keys over this output, round, decision and reason" | "签名与您的密钥或本输出、轮次、决定、理由不符" => "read the output anew and sign what stands there" | "请重新查阅该输出并对当前内容签名";
+    RELEASE_PENDING = "release.pending" ["X31", "C19"] "it was approved, and its providers may still object" | "已批准，数源部门异议期未满" => "wait for the end of the window, or ask the providers to waive it" | "请等待异议期届满或请数源部门放弃异议";
+    RELEASE_NO_VETO = "release.no_veto" ["C19"] "the agreement gives no objection to this kind of output" | "协议未约定对此种输出的异议权" => "amend the agreement" | "请变更协议";
     PRIVACY_INVALID = "privacy.invalid" ["X30", "Q41"] "a parameter of the fold is out of range" | "差分隐私计算参数超出范围" => "mend the parameter named" | "请修正所列参数";
     PRIVACY_MECHANISM = "privacy.mechanism" ["Q41"] "the noise does not suit the norm of the bound" | "噪声类型与贡献界的范数不匹配" => "use `gaussian`, or bound contributions in the L1 or largest-value norm" | "请改用 gaussian 噪声，或以 L1 或最大值范数约束贡献";
     PRIVACY_UNREACHABLE = "privacy.unreachable" ["Q41"] "no privacy loss or number of blocks meets the target error" | "任何隐私损失或分块数均无法达到目标误差" => "state a larger target error" | "请放宽目标误差";
     PRIVACY_NO_BUDGET = "privacy.no_budget" ["X30", "X55", "Q41"] "no privacy budget is set" | "未设置隐私预算" => "ask the data authority to set one for this kind of identifier, and agree on one in the agreement" | "请联系数据主管部门为此类标识设置隐私预算，并在协议中约定";
     PRIVACY_BUDGET = "privacy.budget" ["X30", "X55", "Q41"] "the privacy budget does not cover the fold" | "隐私预算余量不足" => "ask for a smaller privacy loss than what remains; a budget is never refilled by itself" | "请在余量内申请更小的隐私损失；预算不会自动恢复";
     PRIVACY_JOB_MAX = "privacy.job_max" ["X30", "Q41"] "one fold may not spend so much" | "单次计算的隐私损失超过上限" => "ask for a smaller privacy loss" | "请申请更小的隐私损失";
+    ISSUER_OPERATOR = "issuer.operator" ["H13", "X34", "S8"] "an operator cannot sign its subjects' consent" | "运营主体不得作为同意凭证签发方" => "have an organisation sign that operates nothing, registered by a provider or the authority" | "请由非运营主体的机构签发，并由数源部门或主管部门登记";
+    TOKEN_ISSUER = "token.issuer" ["H13", "X34"] "the consent token's issuer is not registered" | "同意凭证的签发方未登记" => "use a token of a registered issuer" | "请使用已登记签发方的凭证";
+    TOKEN_ISSUER_REVOKED = "token.issuer_revoked" ["H13", "X34"] "the consent token's issuer is revoked or out of its time" | "同意凭证的签发方已撤销或不在有效期内" => "ask the subject for a token of an issuer in force" | "请由有效的签发方重新签发凭证";
+    TOKEN_SIGNATURE = "token.signature" ["H13", "X34"] "the consent token does not bear its issuer's signature" | "同意凭证签名无效" => "send the token as it was signed" | "请提交未经改动的凭证";
+    TOKEN_BINDING = "token.binding" ["H13", "X34", "S20"] "the consent token is for another question" | "同意凭证与所提问题不符" => "ask the subject for a token that names this operator, agreement, purpose and module" | "请取得指明本运营主体、协议、用途和模块的凭证";
+    TOKEN_EXPIRED = "token.expired" ["H13", "X34"] "the consent token has expired" | "同意凭证已过期" => "ask the subject for a new token" | "请重新取得凭证";
+    TOKEN_REPLAYED = "token.replayed" ["H13", "X34"] "the consent token was used before" | "同意凭证已使用" => "ask the subject for a new token: each is good for one question" | "请重新取得凭证，每份凭证仅可使用一次";
+    VERIFICATION_BITS = "verification.bits" ["H13", "Q35", "X55"] "what may be answered about a subject under the agreement is used up" | "该协议下对同一主体的核验信息量已达上限" => "conclude an agreement of its own for a further purpose" | "如有其他用途请另行签订协议";
+    VERIFICATION_RATE = "verification.rate" ["H13", "Q35"] "more answers were asked for today than allowed" | "当日核验次数已达上限" => "ask again tomorrow" | "请次日再试";
+    VERIFICATION_MODULE = "verification.module" ["Q35", "H13"] "the module does not answer a closed question over this plan" | "模块不是适用于该方案的核验模块" => "use a module of the world `verify` whose columns the plan grants" | "请使用 verify 接口且字段已获授权的核验模块";
+    PLAN_VERIFICATION = "plan.verification" ["H13", "Q35"] "the plan serves the verification door alone" | "该融合方案仅限核验使用" => "ask one question with `/v1/verifications`, or submit a plan for jobs" | "请通过核验接口使用，或另行提交作业方案";
     FROZEN = "release.frozen" ["X57", "C36"] "releases are frozen" | "出域已暂停" => "ask the data authority" | "请联系数据主管部门";
 }
 

@@ -37,7 +37,7 @@ fn entries(example: &str) -> BTreeMap<fusebox::id::DatasetId, CatalogueEntry> {
 
 #[test]
 fn papers_of_each_example_fit_each_other() {
-    for (example, own) in [("adult", None), ("credit", Some("bank_loans")), ("flights", None)] {
+    for (example, own) in [("adult", None), ("credit", Some("bank_loans")), ("flights", None), ("tenancy", Some("rental_applications"))] {
         let entries = entries(example);
         let plan = FusionPlan::parse(&text(example, "plan.toml")).unwrap_or_else(|e| panic!("{example}: {e}"));
         let resolved = plan.validate(&entries.iter().map(|(id, e)| (id.clone(), e)).collect()).unwrap_or_else(|e| panic!("{example}: {e}"));
@@ -61,7 +61,7 @@ fn papers_of_each_example_fit_each_other() {
 
 #[test]
 fn policies_are_valid() {
-    for example in ["adult", "credit"] {
+    for example in ["adult", "credit", "tenancy"] {
         ReleasePolicy::parse(&text(example, "policy.toml")).unwrap();
     }
     for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/examples")).unwrap() {

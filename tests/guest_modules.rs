@@ -25,7 +25,7 @@ fn carries_interface(bytes: &[u8]) -> bool {
 
 #[test]
 fn examples_carry_their_interface_and_no_path_of_the_builder() {
-    for name in ["credit-default-rate", "credit-scorecard", "flights-delay-by-wind"] {
+    for name in ["credit-default-rate", "credit-scorecard", "flights-delay-by-wind", "tenancy-check"] {
         let bytes = module(name);
         assert!(bytes.starts_with(b"\0asm\x01\0\0\0"), "{name} is no core module");
         assert!(carries_interface(&bytes), "{name} carries no interface");

@@ -77,14 +77,19 @@ fn messages() -> Vec<Vec<u8>> {
     let limit = || LimitExceeded { name: "rows_max".into(), limit: 1, current: 2, requested: 3 };
     let measure = |op, column: Option<&str>| MeasureRequest { name: "n".into(), op, column: column.map(Into::into) };
     let quantile = measure(MeasureOp::Quantile { permille: 500 }, Some("x"));
-    let table = TableRequest { name: "t".into(), keys: vec!["k".into()], measures: vec![measure(MeasureOp::Count, None), quantile], margins: Margins::Cube };
+    let table = TableRequest {
+        name: "t".into(),
+        keys: vec!["k".into()],
+        measures: vec![measure(MeasureOp::Count, None), quantile],
+        margins: Margins::Cube,
+    };
     let model =
         LinearModel { name: "m".into(), link: Link::Logit, features: vec!["x".into()], coefficients: vec![0.5, -1.0], intercept: f64::NAN };
     let derived = vec![
         DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: i64::MIN, max: 9 } },
         DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into(), "乙".into()] } },
     ];
-    let manifest = Manifest { name: "m".into(), version: "1".into(), derived: derived.clone(), fold: None };
+    let manifest = Manifest { name: "m".into(), version: "1".into(), derived: derived.clone(), fold: None, verify: None };
     let ty = ViewType::Number { scale: 1, min: -1, max: 1 };
     let columns = vec![ViewColumn { name: "c".into(), ty, visibility: Visibility::Foreign, provenance: "a.c".into() }];
     let rejected = RejectedRow { row: 1, column: Some(2), rule: RowRule::LinkageKey };

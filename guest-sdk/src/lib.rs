@@ -23,15 +23,17 @@
 //! }
 //! ```
 //!
-//! A module for the private door, which maps one block of privacy units at a time to a vector, is declared with [`fold!`](crate::fold!).
+//! A module for the private door, which maps one block of privacy units at a time to a vector, is declared with [`fold!`](crate::fold!);
+//! one that answers a closed question about one subject with [`verify!`](crate::verify!).
 //!
 //! On the author's own machine a module compiles too, so that its arithmetic can be tested; calls to the host abort there.
-//! The interfaces themselves, for any language: `wit/fusebox.wit`, `wit/fold/fold.wit`.
+//! The interfaces themselves, for any language: `wit/fusebox.wit`, `wit/fold/fold.wit`, `wit/verify/verify.wit`.
 
 mod ask;
 mod column;
 pub mod fold;
 mod manifest;
+pub mod verify;
 mod view;
 
 pub use ask::{LinearModel, Link, Margins, Table, log, seed, submit, table};

@@ -267,9 +267,8 @@ impl FoldManifest {
     /// # Errors
     /// The limit, or the name of the first column that is not one.
     pub fn validate(&self) -> Result<(), crate::manifest::ManifestError> {
-        use crate::manifest::{FoldType, ManifestError};
+        use crate::manifest::ManifestError;
         let l = &Limits::STANDARD;
-        LimitExceeded::check("fold_columns_max", l.fold_columns_max.into(), 0, self.columns.len() as u64)?;
         LimitExceeded::check("fold_dimension_max", l.fold_dimension_max.into(), 0, self.dimension.into())?;
         LimitExceeded::check("fold_state_max", l.fold_state_max.into(), 0, self.state.into())?;
         // State and noised sums travel to an update in one frame.
@@ -278,26 +277,37 @@ impl FoldManifest {
         if self.dimension == 0 || self.state == 0 {
             return Err(ManifestError::Column("dimension".to_owned()));
         }
-        let mut seen = std::collections::BTreeSet::new();
-        for FoldColumn { name, ty } in &self.columns {
-            if !crate::schema::is_name(name) || !seen.insert(name) {
-                return Err(ManifestError::Name(name.chars().take(64).collect()));
-            }
-            let good = match ty {
-                FoldType::Number { scale } => *scale <= crate::value::SCALE_MAX,
-                FoldType::Category { labels } => {
-                    LimitExceeded::check("derived_labels_max", l.derived_labels_max.into(), 0, labels.len() as u64)?;
-                    let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
-                    !labels.is_empty() && distinct.len() == labels.len()
-                }
-                FoldType::Date | FoldType::Hour => true,
-            };
-            if !good {
-                return Err(ManifestError::Column(name.clone()));
-            }
-        }
-        Ok(())
+        validate_columns(&self.columns)
     }
+}
+
+/// Checks the columns that a module reads.
+///
+/// # Errors
+/// As [`FoldManifest::validate`].
+pub(crate) fn validate_columns(columns: &[FoldColumn]) -> Result<(), crate::manifest::ManifestError> {
+    use crate::manifest::{FoldType, ManifestError};
+    let l = &Limits::STANDARD;
+    LimitExceeded::check("fold_columns_max", l.fold_columns_max.into(), 0, columns.len() as u64)?;
+    let mut seen = std::collections::BTreeSet::new();
+    for FoldColumn { name, ty } in columns {
+        if !crate::schema::is_name(name) || !seen.insert(name) {
+            return Err(ManifestError::Name(name.chars().take(64).collect()));
+        }
+        let good = match ty {
+            FoldType::Number { scale } => *scale <= crate::value::SCALE_MAX,
+            FoldType::Category { labels } => {
+                LimitExceeded::check("derived_labels_max", l.derived_labels_max.into(), 0, labels.len() as u64)?;
+                let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
+                !labels.is_empty() && distinct.len() == labels.len()
+            }
+            FoldType::Date | FoldType::Hour => true,
+        };
+        if !good {
+            return Err(ManifestError::Column(name.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// A list of words that crosses as raw little-endian bytes.

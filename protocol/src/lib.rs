@@ -15,6 +15,7 @@
 //! | [`table`] | table requests, exact cells and their evidence |
 //! | [`model`] | typed models |
 //! | [`fold`] | blocks of privacy units, clipped contributions |
+//! | [`verify`] | one closed question about one subject |
 //! | [`manifest`] | what a module declares about itself |
 //! | [`message`] | one enum a direction and role |
 //! | [`secret`] | keys on their way to a worker |
@@ -43,3 +44,4 @@ pub mod seal;
 pub mod secret;
 pub mod table;
 pub mod value;
+pub mod verify;

@@ -146,7 +146,7 @@ limits! {
     /// Bytes that one call may make the host allocate for texts and lists of texts.
     Run hostcall_bytes_max: u64 = 16 << 20;
 
-    /// Columns that a fold reads.
+    /// Columns that a fold or a verification reads.
     Run fold_columns_max: u32 = 128;
     /// Length of a contribution: one fits a frame.
     Run fold_dimension_max: u32 = 100_000;
@@ -168,9 +168,14 @@ limits! {
     Fold fold_restarts_max: u32 = 16;
     /// Fuel of one block, or of one update.
     Fold fold_fuel_max: u64 = 10_000_000_000;
-    /// Linear memory of one instance of a fold.
+    /// Linear memory of one instance of a fold or a verification.
     Run fold_memory_bytes_max: u64 = 64 << 20;
 
+    /// Rows of one subject that a verification sees; with more it answers as of an unknown one.
+    Data subject_rows_max: u32 = 1 << 16;
+
+    /// Labels of a verification's answer.
+    Output answer_labels_max: u32 = 32;
     /// Columns a module may derive.
     Output derived_columns_max: u32 = 32;
     /// Labels of a derived category.

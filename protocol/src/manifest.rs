@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::limits::{LimitExceeded, Limits};
 use crate::message::World;
 use crate::schema::is_name;
+use crate::verify::VerifyManifest;
 
 /// Name of the custom section.
 pub const SECTION: &str = "fusebox.manifest";
@@ -19,12 +20,15 @@ pub struct Manifest {
     pub name: String,
     /// The author's version.
     pub version: String,
-    /// Columns it will derive, at most once each; none where it is a fold.
+    /// Columns it will derive, at most once each; none where it is a fold or a verification.
     #[serde(default)]
     pub derived: Vec<DerivedColumn>,
     /// Set where the module is a fold.
     #[serde(default)]
     pub fold: Option<FoldManifest>,
+    /// Set where the module is a verification.
+    #[serde(default)]
+    pub verify: Option<VerifyManifest>,
 }
 
 /// What a fold declares: fixed before any data is seen, so that neither a length nor a label can depend on any.
@@ -190,7 +194,11 @@ pub enum ManifestError {
 impl Manifest {
     /// The world that the module is for.
     pub fn world(&self) -> World {
-        if self.fold.is_some() { World::Fold } else { World::Analysis }
+        match (&self.fold, &self.verify) {
+            (Some(_), _) => World::Fold,
+            (None, Some(_)) => World::Verify,
+            (None, None) => World::Analysis,
+        }
     }
 
     /// Checks the declaration.
@@ -204,11 +212,18 @@ impl Manifest {
             return Err(ManifestError::Name(self.name.chars().take(64).collect()));
         }
         if let Some(fold) = &self.fold {
-            // A fold has no way to bring a column.
-            if let Some(derived) = self.derived.first() {
-                return Err(ManifestError::Column(derived.name.chars().take(64).collect()));
-            }
             fold.validate()?;
+        }
+        if let Some(verify) = &self.verify {
+            // One world a module.
+            if self.fold.is_some() {
+                return Err(ManifestError::Column("verify".to_owned()));
+            }
+            verify.validate()?;
+        }
+        // Neither has a way to bring a column.
+        if let (true, Some(derived)) = (self.world() != World::Analysis, self.derived.first()) {
+            return Err(ManifestError::Column(derived.name.chars().take(64).collect()));
         }
         let mut seen = std::collections::BTreeSet::new();
         for column in &self.derived {

@@ -11,3 +11,13 @@ impl std::fmt::Debug for SecretKey {
         f.write_str("SecretKey")
     }
 }
+
+/// A text that names a person; wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct SecretText(pub String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText")
+    }
+}

@@ -16,6 +16,9 @@ const DOCUMENT_BYTES_MAX: usize = 256 << 10;
 /// Characters of one text in it.
 const TEXT_CHARS_MAX: usize = 4000;
 
+/// Longest window for objections.
+const VETO_WORKING_DAYS_MAX: u16 = 60;
+
 /// Columns by dataset. What is not named is not granted.
 pub type Columns = BTreeMap<DatasetId, BTreeSet<String>>;
 
@@ -192,6 +195,11 @@ pub struct AgreementDocument {
     pub term: Term,
     /// How much.
     pub budgets: Budgets,
+    /// For how many working days after two reviewers approved an output providers may still object, by kind of output. 0: they may not
+    /// object at all. Not named: they may while it is under review, and not afterwards.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, u16>)]
+    pub veto_working_days: BTreeMap<Door, u16>,
     /// How the operator keeps it safe (安全保障措施).
     #[serde(default)]
     pub safeguards: String,
@@ -339,6 +347,7 @@ impl AgreementDocument {
             ("doors", !self.doors.is_empty()),
             ("budgets.privacy_epsilon", privacy_budget),
             ("columns", is_columns(&self.columns)),
+            ("veto_working_days", self.veto_working_days.iter().all(|(door, n)| self.doors.contains(door) && *n <= VETO_WORKING_DAYS_MAX)),
             ("term", self.term.from <= self.term.until),
             ("safeguards", is_text(&self.safeguards)),
             ("disposal", is_text(&self.disposal)),

@@ -6,9 +6,12 @@
 //! 3. [`Agreement`]: plan, purposes, recipients, doors, columns, term, budgets, disposal, counter-signed by every provider over
 //!    the digest of its terms (C19).
 //!
+//! Besides, a subject consents to one question of one operator by a token ([`consent`]).
+//!
 //! [`in_force()`] judges all three for one job and gives an [`InForce`], without which no job is submitted. [`records`] keeps
 //! them. Terms are dates in China Standard Time, the last day included.
 
+pub mod consent;
 pub mod document;
 mod in_force;
 pub mod records;

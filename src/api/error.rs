@@ -84,12 +84,15 @@ fn status(rule: &str) -> StatusCode {
         "request.too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "request.busy" | "request.overloaded" => StatusCode::TOO_MANY_REQUESTS,
         "request.form" => StatusCode::FORBIDDEN,
+        "review.separation" | "review.no_duty" | "review.key" => StatusCode::FORBIDDEN,
         "privacy.no_budget" | "privacy.budget" | "privacy.job_max" => StatusCode::FORBIDDEN,
         "module.unreviewed" | "module.denied" | "dataset.sharing_none" | "dataset.core" | "dataset.public_by_operator" => {
             StatusCode::FORBIDDEN
         }
         _ => match rule.split('.').next().unwrap_or_default() {
-            "auth" | "authorisation" | "agreement" | "application" | "policy" | "release" => StatusCode::FORBIDDEN,
+            "auth" | "authorisation" | "agreement" | "application" | "policy" | "release" | "token" | "issuer" | "verification" => {
+                StatusCode::FORBIDDEN
+            }
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         },
     }

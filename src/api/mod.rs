@@ -13,8 +13,8 @@ mod audit;
 mod body;
 mod error;
 mod init;
-mod interface;
 mod log_check;
+mod interface;
 mod openapi;
 mod server;
 mod settings;
@@ -28,6 +28,7 @@ mod budgets;
 mod datasets;
 mod freeze;
 mod imports;
+mod issuers;
 mod jobs;
 mod keys;
 mod log;
@@ -35,9 +36,13 @@ mod modules;
 mod plans;
 mod policies;
 mod principals;
+mod listing;
 mod releases;
+mod reviewer_keys;
+mod reviews;
 mod supervision;
 mod system;
+mod verifications;
 
 pub use error::ApiError;
 pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
@@ -70,10 +75,14 @@ fn signed() -> OpenApiRouter<App> {
         .merge(modules::routes())
         .merge(jobs::routes())
         .merge(releases::routes())
+        .merge(reviews::routes())
+        .merge(reviewer_keys::routes())
         .merge(freeze::routes())
         .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())
+        .merge(issuers::routes())
+        .merge(verifications::routes())
         .merge(log::routes())
 }
 

@@ -12,8 +12,8 @@ use super::error::{ErrorBody, Refusal};
 const SCHEME: &str = "token";
 
 /// Calls that need a worker or a place in the queue.
-const BOUNDED_POSTS: [&str; 5] =
-    ["/v1/jobs", "/v1/jobs/{id}/replay", "/v1/modules", "/v1/datasets/{id}/versions", "/v1/datasets/{id}/consents"];
+const BOUNDED_POSTS: [&str; 6] =
+    ["/v1/verifications", "/v1/jobs", "/v1/jobs/{id}/replay", "/v1/modules", "/v1/datasets/{id}/versions", "/v1/datasets/{id}/consents"];
 /// Event streams.
 const BOUNDED_STREAMS: [&str; 2] = ["/v1/jobs/{id}/events", "/v1/datasets/{id}/imports"];
 

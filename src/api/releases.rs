@@ -1,4 +1,4 @@
-//! Outputs at the gate: seen, fetched, reviewed.
+//! Outputs at the gate: seen and fetched.
 
 use std::collections::BTreeSet;
 
@@ -10,27 +10,20 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::authorisations::Reason;
-use super::body::{Id, JsonBody, Params};
+use super::body::{Id, Params};
 use super::error::{ApiError, not_found};
+use super::listing::{Lister, Listing};
 use super::signed::Signed;
 use super::state::App;
 use crate::clock::Timestamp;
-use crate::gate::{self, Filter, REASONS, ReleaseRow, ReleaseState, ReviewReason};
+use crate::gate::{self, Filter, ReleaseRow, ReleaseState, ReviewShown};
 use crate::id::{JobId, OrgId, ReleaseId};
 use crate::policy::resource::{Platform, Release};
 use crate::policy::{Caller, actions};
-use crate::refusal::{self, Refused};
 use crate::store::StoreError;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(read))
-        .routes(routes!(artefact))
-        .routes(routes!(evidence))
-        .routes(routes!(review))
-        .routes(routes!(veto))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read)).routes(routes!(artefact)).routes(routes!(evidence))
 }
 
 /// Which outputs a list shows.
@@ -42,47 +35,51 @@ struct Wanted {
 
 /// An output as the caller may see it. Holds no value of it.
 #[derive(Serialize, utoipa::ToSchema)]
-struct ReleaseView {
+pub(crate) struct ReleaseView {
     /// The output.
-    id: ReleaseId,
+    pub id: ReleaseId,
     /// Its job.
-    job: JobId,
+    pub job: JobId,
     /// The operator.
-    org: OrgId,
+    pub org: OrgId,
     /// Owners of the inputs.
-    providers: BTreeSet<OrgId>,
-    /// `table` or `model`.
+    pub providers: BTreeSet<OrgId>,
+    /// `table`, `model` or `private`.
     #[schema(value_type = String)]
-    kind: gate::OutputKind,
-    /// `held`, `released`, `refused` or `denied`.
+    pub kind: gate::OutputKind,
+    /// `held`, `approved_pending`, `released`, `refused` or `denied`.
     #[schema(value_type = String)]
-    state: ReleaseState,
+    pub state: ReleaseState,
     /// Its name in the module.
-    name: String,
+    pub name: String,
     /// The rule that refused it.
     #[schema(value_type = Option<Object>)]
-    refusal: Option<Value>,
-    /// The checker's reason.
-    reason: Option<String>,
+    pub refusal: Option<Value>,
+    /// Why it was released or denied: a word of the reviewers' list, `veto`, or the rule under which papers ended.
+    pub reason: Option<String>,
     /// Rules that were applied, with their thresholds.
     #[schema(value_type = Object)]
-    checks: Value,
+    pub checks: Value,
     /// Agreement, plan, module, purpose, recipient, sources.
     #[schema(value_type = Object)]
-    facts: Value,
+    pub facts: Value,
     /// HMAC-SHA-256(job key, artefact), hexadecimal.
-    commitment: String,
+    pub commitment: String,
     /// Leaf of the decision.
-    decision_leaf: u64,
+    pub decision_leaf: u64,
     /// Leaf of the release.
-    leaf: Option<u64>,
+    pub leaf: Option<u64>,
     /// When it reached the gate; for others than checkers on the policy's time quantum.
-    created_at: Timestamp,
+    pub created_at: Timestamp,
     /// When it was decided; likewise.
-    decided_at: Option<Timestamp>,
+    pub decided_at: Option<Timestamp>,
+    /// How its review stands.
+    pub review: ReviewShown,
+    /// Papers, sources, keys and module, for the supervisor's list.
+    pub listing: Listing,
 }
 
-fn thing(row: &ReleaseRow) -> Release {
+pub(crate) fn thing(row: &ReleaseRow) -> Release {
     Release { id: row.id.clone(), org: row.org.clone(), providers: row.providers.clone() }
 }
 
@@ -93,14 +90,24 @@ fn for_operator(checks: Value) -> Value {
 }
 
 /// The view of `row`; `None` where it may be seen, but not yet: the end of its job does not show before its quantum.
-fn view(app: &App, connection: &Connection, caller: &Caller, row: ReleaseRow) -> Result<Option<ReleaseView>, StoreError> {
+pub(crate) fn view(
+    app: &App,
+    connection: &Connection,
+    caller: &Caller,
+    row: ReleaseRow,
+    lister: &mut Lister,
+) -> Result<Option<ReleaseView>, ApiError> {
     let visible_at = crate::jobs::find(connection, &row.job)?.and_then(|job| job.visible_at);
     let exact = app.authz.allows::<actions::ReleaseEvidenceRead>(caller, &thing(&row));
     let from = visible_at.filter(|_| !exact);
     if from.is_some_and(|at| app.now() < at) {
         return Ok(None);
     }
-    let coarse = |at: Timestamp| from.map_or(at, |from| at.max(from));
+    let listing = lister.of(connection, &row)?;
+    let mut review = gate::review_shown(connection, &row, caller.principal(), &app.city, app.now())?;
+    let quantum = if exact { 1 } else { i64::try_from(app.settings.log_quantum_s.get()).unwrap_or(i64::MAX) };
+    review.rounds.iter_mut().for_each(|r| r.ended_at = r.ended_at.map(|at| at.floor_to_s(quantum)));
+    let coarse = |at: Timestamp| from.map_or(at, |from| at.floor_to_s(quantum).max(from));
     Ok(Some(ReleaseView {
         created_at: coarse(row.created_at),
         decided_at: row.decided_at.map(coarse),
@@ -118,25 +125,44 @@ fn view(app: &App, connection: &Connection, caller: &Caller, row: ReleaseRow) ->
         commitment: row.commitment,
         decision_leaf: row.decision_leaf,
         leaf: row.release_leaf,
+        review,
+        listing,
     }))
+}
+
+/// Outputs that `caller` may see, newest first: denied ones beside approved ones.
+pub(crate) async fn releases(app: &App, caller: &Caller, filter: Filter) -> Result<Vec<ReleaseView>, ApiError> {
+    let _permit = app.permit::<actions::ReleaseList>(caller, Platform {})?;
+    let caller = caller.clone();
+    app.read(move |app, c| {
+        let (mut visible, mut lister) = (Vec::new(), Lister::default());
+        for row in gate::list(c, &filter)? {
+            if app.authz.allows::<actions::ReleaseRead>(&caller, &thing(&row)) {
+                visible.extend(view(app, c, &caller, row, &mut lister)?);
+            }
+        }
+        Ok(visible)
+    })
+    .await
+}
+
+/// One output as `caller` may see it.
+pub(crate) async fn release(app: &App, caller: &Caller, id: &ReleaseId) -> Result<ReleaseView, ApiError> {
+    let (caller, id) = (caller.clone(), id.clone());
+    app.read(move |app, c| {
+        let row = find(c, &id)?;
+        let _permit = app.permit::<actions::ReleaseRead>(&caller, thing(&row))?;
+        view(app, c, &caller, row, &mut Lister::default())?.ok_or_else(|| not_found(id.as_str()))
+    })
+    .await
 }
 
 /// Outputs that the caller may see, newest first.
 #[utoipa::path(get, path = "/v1/releases", tag = "releases",
-    params(("job" = Option<String>, Query, description = "of this job"), ("state" = Option<String>, Query, description = "held, released, refused or denied")),
+    params(("job" = Option<String>, Query, description = "of this job"), ("state" = Option<String>, Query, description = "held, approved_pending, released, refused or denied")),
     responses((status = 200, body = Vec<ReleaseView>)))]
 async fn list(State(app): State<App>, Signed(caller): Signed, Params(wanted): Params<Wanted>) -> Result<Json<Vec<ReleaseView>>, ApiError> {
-    let _permit = app.permit::<actions::ReleaseList>(&caller, Platform {})?;
-    let all = app.read(move |app, c| {
-        let mut visible = Vec::new();
-        for row in gate::list(c, &Filter { job: wanted.job, state: wanted.state })? {
-            if app.authz.allows::<actions::ReleaseRead>(&caller, &thing(&row)) {
-                visible.extend(view(app, c, &caller, row)?);
-            }
-        }
-        Ok(visible)
-    });
-    Ok(Json(all.await?))
+    Ok(Json(releases(&app, &caller, Filter { job: wanted.job, state: wanted.state }).await?))
 }
 
 fn find(connection: &Connection, id: &ReleaseId) -> Result<ReleaseRow, ApiError> {
@@ -147,12 +173,7 @@ fn find(connection: &Connection, id: &ReleaseId) -> Result<ReleaseRow, ApiError>
 #[utoipa::path(get, path = "/v1/releases/{id}", tag = "releases", params(("id" = String, Path, description = "output")),
     responses((status = 200, body = ReleaseView)))]
 async fn read(State(app): State<App>, Signed(caller): Signed, Id(id): Id<ReleaseId>) -> Result<Json<ReleaseView>, ApiError> {
-    let found = app.read(move |app, c| {
-        let row = find(c, &id)?;
-        let _permit = app.permit::<actions::ReleaseRead>(&caller, thing(&row))?;
-        view(app, c, &caller, row)?.ok_or_else(|| not_found(id.as_str()))
-    });
-    Ok(Json(found.await?))
+    Ok(Json(release(&app, &caller, &id).await?))
 }
 
 /// What was released, with its manifest. Reviewers of a held output get their review copy, and the log says so.
@@ -166,7 +187,7 @@ async fn artefact(State(app): State<App>, Signed(caller): Signed, Id(id): Id<Rel
         if row.state == ReleaseState::Held && app.authz.allows::<actions::ReleaseEvidenceRead>(&who, &thing(&row)) {
             return Ok(None);
         }
-        let Some(manifest) = view(app, c, &who, row)? else { return Err(not_found(name.as_str())) };
+        let Some(manifest) = view(app, c, &who, row, &mut Lister::default())? else { return Err(not_found(name.as_str())) };
         let released = gate::open(c, &app.store.artefacts, permit)?;
         let artefact: Value = serde_json::from_slice(released.artefact()).map_err(|_| StoreError::Malformed("artefact"))?;
         Ok(Some(json!({ "manifest": manifest, "artefact": artefact })))
@@ -177,91 +198,25 @@ async fn artefact(State(app): State<App>, Signed(caller): Signed, Id(id): Id<Rel
     }
 }
 
-/// The review copy: the artefact as it would leave, and the evidence behind it. Each opening is a leaf.
-#[utoipa::path(get, path = "/v1/releases/{id}/evidence", tag = "releases", params(("id" = String, Path, description = "output")),
-    responses((status = 200, description = "manifest, artefact and evidence", body = Object)))]
-async fn evidence(State(app): State<App>, Signed(caller): Signed, Id(id): Id<ReleaseId>) -> Result<Json<Value>, ApiError> {
-    let copy = app.write(move |app, tx| {
+/// The review copy of an output, with its manifest. Each opening is a leaf.
+pub(crate) async fn copy(app: &App, caller: &Caller, id: &ReleaseId) -> Result<Value, ApiError> {
+    let (caller, id) = (caller.clone(), id.clone());
+    app.write(move |app, tx| {
         let row = find(tx, &id)?;
         let permit = app.permit::<actions::ReleaseEvidenceRead>(&caller, thing(&row))?;
-        let manifest = view(app, tx, &caller, row)?;
+        let manifest = view(app, tx, &caller, row, &mut Lister::default())?;
         let mut copy = gate::review_copy(tx, &app.store.artefacts, &app.journal, permit)?;
         if let Some(object) = copy.as_object_mut() {
             object.insert("manifest".into(), json!(manifest));
         }
         Ok(copy)
-    });
-    Ok(Json(copy.await?))
-}
-
-/// A checker's decision on a held output.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewReview {
-    /// Whether it may leave.
-    approve: bool,
-    /// One of the closed list: `sound` approves; `disclosive`, `beyond_purpose`, `capacity`, `unexplained`, `quality` deny.
-    reason: String,
-}
-
-/// The state after a review.
-#[derive(Serialize, utoipa::ToSchema)]
-struct Reviewed {
-    /// The output.
-    id: ReleaseId,
-    /// `released` or `denied`.
-    #[schema(value_type = String)]
-    state: ReleaseState,
-}
-
-/// A reason of the closed list, or the refusal that names the list.
-fn reason(word: &str) -> Result<ReviewReason, ApiError> {
-    serde_json::from_value(Value::from(word)).map_err(|_| {
-        let words = REASONS.iter().filter_map(|(r, _, _)| json!(r).as_str().map(str::to_owned)).collect::<Vec<_>>().join(", ");
-        Refused::new(&refusal::REVIEW_REASON).threshold(words).into()
     })
+    .await
 }
 
-/// Approves or denies a held output of another organisation.
-#[utoipa::path(post, path = "/v1/releases/{id}/review", tag = "releases", params(("id" = String, Path, description = "output")),
-    request_body = NewReview, responses((status = 200, body = Reviewed)))]
-async fn review(
-    State(app): State<App>,
-    Signed(caller): Signed,
-    Id(id): Id<ReleaseId>,
-    JsonBody(new): JsonBody<NewReview>,
-) -> Result<Json<Reviewed>, ApiError> {
-    let name = id.clone();
-    let state = app.write(move |app, tx| {
-        let row = find(tx, &name)?;
-        let permit = app.permit::<actions::ReleaseReview>(&caller, thing(&row))?;
-        let state = gate::review(tx, &app.journal, permit, new.approve, reason(&new.reason)?, app.now())?;
-        crate::jobs::reviewed(tx, &row.job)?;
-        Ok(state)
-    });
-    let state = state.await?;
-    app.jobs.ring();
-    Ok(Json(Reviewed { id, state }))
-}
-
-/// A provider objects to a held output that rests on its data: it does not leave.
-#[utoipa::path(post, path = "/v1/releases/{id}/veto", tag = "releases", params(("id" = String, Path, description = "output")),
-    request_body = Reason, responses((status = 200, body = Reviewed)))]
-async fn veto(
-    State(app): State<App>,
-    Signed(caller): Signed,
-    Id(id): Id<ReleaseId>,
-    JsonBody(why): JsonBody<Reason>,
-) -> Result<Json<Reviewed>, ApiError> {
-    let name = id.clone();
-    app.write(move |app, tx| {
-        let row = find(tx, &name)?;
-        let permit = app.permit::<actions::ReleaseVeto>(&caller, thing(&row))?;
-        gate::veto(tx, &app.journal, permit, &why.reason, app.now())?;
-        crate::jobs::reviewed(tx, &row.job)?;
-        Ok(())
-    })
-    .await?;
-    app.jobs.ring();
-    Ok(Json(Reviewed { id, state: ReleaseState::Denied }))
+/// The review copy: the artefact as it would leave, and the evidence behind it. Each opening is a leaf.
+#[utoipa::path(get, path = "/v1/releases/{id}/evidence", tag = "releases", params(("id" = String, Path, description = "output")),
+    responses((status = 200, description = "manifest, artefact and evidence", body = Object)))]
+async fn evidence(State(app): State<App>, Signed(caller): Signed, Id(id): Id<ReleaseId>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(copy(&app, &caller, &id).await?))
 }

@@ -29,6 +29,8 @@ pub struct Settings {
     pub workers_memory_bytes_max: u64,
     /// Time of one step of a worker; never more than the built-in limit.
     pub worker_wall: Duration,
+    /// The city's working days and reply clocks, in the form of `policies/city/`.
+    pub city_profile: String,
     /// Bounds of the queue.
     pub jobs: JobSettings,
     /// Readers of the database.
@@ -62,6 +64,7 @@ impl Settings {
             workers_waiting: 1,
             workers_memory_bytes_max: WorkerSettings::memory_of_the_machine(),
             worker_wall: Duration::from_millis(protocol::limits::Limits::STANDARD.wall_ms_max),
+            city_profile: crate::policy::city::BUILT_IN.to_owned(),
             jobs: JobSettings::for_cores(u32::from(threads)),
             readers: 4,
             log_quantum_s: NonZeroU64::MIN.saturating_add(59),

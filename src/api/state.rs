@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use cap_std::fs::Dir;
+use protocol::seal::SealKey;
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::error::ApiError;
 use super::settings::Settings;
 use crate::clock::{Clock, Timestamp};
+use crate::gate::Airlock;
 use crate::id::{DatasetId, OrgId};
 use crate::jobs::Jobs;
 use crate::policy::city::CityProfile;
@@ -29,9 +31,6 @@ const UPLOADS_MAX: usize = 4;
 /// Open event streams at one time.
 const STREAMS_MAX: usize = 256;
 
-/// Working days and reply clocks of the city whose authority runs this.
-const CITY: &str = include_str!("../../policies/city/xiamen.toml");
-
 /// Every table of the server, in the order in which they came.
 pub(super) fn migrations() -> Vec<Migration> {
     let papers = crate::policy::MIGRATIONS.iter().chain(crate::agreement::MIGRATIONS).copied();
@@ -41,9 +40,11 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
         crate::gate::AUDIT,
+        crate::gate::VERIFICATION,
         crate::jobs::MIGRATION,
         crate::jobs::TURNS,
         crate::jobs::SETTLES,
+        crate::gate::REVIEW,
         crate::supervision::MIGRATION,
     ]
     .into_iter()
@@ -106,7 +107,7 @@ pub struct Inner {
     /// The queue.
     pub jobs: Jobs,
     /// Working days and reply clocks.
-    pub city: CityProfile,
+    pub city: Arc<CityProfile>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The jail of the workers, as it was found at the start.
@@ -159,10 +160,10 @@ impl App {
         let Parts { roots, keys, settings, clock } = parts;
         let Opened { store, journal, log_key, pepper, log_dir, work } = open(&roots, keys, &settings, &clock)?;
         let authz = Authz::new().map_err(|e| ApiError::Internal(e.to_string()))?;
-        let city = CityProfile::parse(CITY).map_err(|e| ApiError::Internal(e.to_string()))?;
+        let city = Arc::new(CityProfile::parse(&settings.city_profile).map_err(|e| ApiError::Internal(e.to_string()))?);
         let jail = jail(&settings)?;
         let workers = Workers::new(settings.workers());
-        let jobs = Jobs::start(store.clone(), journal.clone(), workers, Arc::clone(&clock), settings.jobs.clone())?;
+        let jobs = Jobs::start(store.clone(), journal.clone(), workers, (Arc::clone(&clock), Arc::clone(&city)), settings.jobs.clone())?;
         let (uploads, streams) = (Arc::new(Semaphore::new(UPLOADS_MAX)), Arc::new(Semaphore::new(STREAMS_MAX)));
         let (imports, unauthenticated) = (Mutex::default(), AtomicU64::new(0));
         Ok(Self(Arc::new(Inner {
@@ -243,6 +244,11 @@ impl App {
     ) -> Result<T, ApiError> {
         let app = self.clone();
         self.store.db.write(move |tx| f(&app, tx)).await
+    }
+
+    /// A step of a review in `tx`, under the key that votes are sealed under.
+    pub(super) fn airlock<'a>(&'a self, tx: &'a Tx<'a>, key: &'a SealKey) -> Airlock<'a> {
+        Airlock { tx, journal: &self.journal, key, city: &self.city, now: self.now() }
     }
 
     /// Appends the leaf of an event: what, by whom, and about what. `readers` may see its body, the caller's organisation always.

@@ -22,6 +22,9 @@ pub struct FusionPlan {
     /// The emergency that the plan serves, where a member was collected for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<Name>,
+    /// Whether the plan serves the verification door alone: then a dataset that is not shared may be a member (H13), and no job takes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verification: bool,
     /// The members; the first is the base.
     pub members: Vec<MemberDocument>,
     /// How every other member is attached, in the order in which it happens.

@@ -186,6 +186,7 @@ impl Stage {
             plan: self.plan.id.clone(),
             plan_digest: String::new(),
             module: Some(ModuleDigest::of(&self.module)),
+            module_approver: None,
             engine_digest: String::new(),
             purpose: "development".parse::<Name>().map_err(author)?.to_string(),
             recipient: "author".parse::<OrgId>().map_err(author)?,

@@ -8,7 +8,8 @@
 //! | `papers` | `authorisation`, `application`, `agreement` |
 //! | `modules` | `module` |
 //! | `private` | `budget`, `private` |
-//! | `jobs`, `releases` | `job`, `release` |
+//! | `verify` | `issuer`, `verification` |
+//! | `jobs`, `releases`, `reviewer` | `job`, `release`, `reviewer` |
 //! | `supervision` | `alert`, `order`, `indicators` |
 //! | `log` | `log`: checkpoint, fetch, offline verification |
 //! | `dev` | `dev new`, `dev run`: a module on the author's own machine |
@@ -30,7 +31,9 @@ mod papers;
 mod people;
 mod private;
 mod releases;
+mod reviewer;
 mod server;
+mod verify;
 mod supervision;
 
 use std::path::PathBuf;
@@ -124,12 +127,21 @@ enum Command {
     Budget(private::BudgetCommand),
     /// Folds: noised answers within a privacy budget.
     Private(private::Private),
+    /// Issuers of consent tokens.
+    #[command(subcommand)]
+    Issuer(verify::IssuerCommand),
+    /// Questions about one consenting subject.
+    #[command(subcommand)]
+    Verification(verify::VerificationCommand),
     /// Jobs.
     #[command(subcommand)]
     Job(jobs::JobCommand),
     /// Held outputs and releases.
     #[command(subcommand)]
     Release(releases::ReleaseCommand),
+    /// Reviewers of held outputs.
+    #[command(subcommand)]
+    Reviewer(reviewer::ReviewerCommand),
     /// Alerts for supervisors.
     #[command(subcommand)]
     Alert(supervision::AlertCommand),
@@ -204,8 +216,11 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Module(command) => modules::module(context, command),
         Command::Budget(command) => private::budget(context, &command),
         Command::Private(command) => private::private(context, &command),
+        Command::Issuer(command) => verify::issuer(context, command),
+        Command::Verification(command) => verify::verification(context, command),
         Command::Job(command) => jobs::job(context, command),
         Command::Release(command) => releases::release(context, command),
+        Command::Reviewer(command) => reviewer::reviewer(context, command),
         Command::Alert(command) => supervision::alert(context, command),
         Command::Order(command) => supervision::order(context, command),
         Command::Indicators { days } => supervision::indicators(context, days),

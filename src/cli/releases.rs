@@ -1,13 +1,19 @@
-//! Held outputs and releases: list, show, fetch, review.
+//! Held outputs and releases: list, show, fetch; and every step of a review.
 
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::{ArgGroup, Args, Subcommand};
+use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::client::Client;
 use super::error::CliError;
 use super::output::{self, Answer, plain};
+use super::people::read_key;
+use crate::gate::{Choice, ReviewReason, review_message};
 
 /// `release`.
 #[derive(Debug, Subcommand)]
@@ -27,32 +33,112 @@ pub enum ReleaseCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Approve or deny a held output.
-    Review(Review),
+    /// File what a held output is for: its review begins.
+    Request(Request),
+    /// Sign a vote on a held output and cast it.
+    Vote(Vote),
+    /// Give a review more working days, once.
+    Extend(Why),
+    /// Object to an output that rests on one's own data.
+    Veto(Why),
+    /// Say that one will not object to an approved output.
+    Waive {
+        /// Its identifier.
+        id: String,
+    },
+    /// Appeal against a denial, once.
+    Appeal(Why),
+    /// Decide an appeal.
+    HearAppeal(HearAppeal),
 }
 
-/// A checker's decision on an output.
+/// An output and a reason.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("vote").required(true).args(["approve", "deny"])))]
-pub struct Review {
-    /// The held output.
+pub struct Why {
+    /// The output.
     id: String,
-    /// Let it out.
-    #[arg(long)]
-    approve: bool,
-    /// Keep it.
-    #[arg(long)]
-    deny: bool,
-    /// `sound` to approve; `disclosive`, `beyond_purpose`, `capacity`, `unexplained` or `quality` to deny.
+    /// Why.
     #[arg(long)]
     reason: String,
+}
+
+/// A statement of purpose and context.
+#[derive(Debug, Args)]
+pub struct Request {
+    /// The held output.
+    id: String,
+    /// What it is for.
+    #[arg(long)]
+    purpose: String,
+    /// How it came about and what it shows.
+    #[arg(long)]
+    context: String,
+    /// After a return: what is different.
+    #[arg(long)]
+    changes: Option<String>,
+}
+
+/// A reviewer's vote.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("vote").required(true).args(["approve", "deny", "return_"])))]
+pub struct Vote {
+    /// The held output.
+    id: String,
+    /// It may leave.
+    #[arg(long)]
+    approve: bool,
+    /// It stays.
+    #[arg(long)]
+    deny: bool,
+    /// Back to the operator for changes.
+    #[arg(long = "return")]
+    return_: bool,
+    /// `sound` to approve; `disclosive`, `beyond_purpose`, `capacity`, `unexplained` or `quality` to deny or return.
+    #[arg(long)]
+    reason: String,
+    /// File with the enrolled key.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+/// The authority's word on an appeal.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("word").required(true).args(["uphold", "send_back"])))]
+pub struct HearAppeal {
+    /// The denied output.
+    id: String,
+    /// It stays denied.
+    #[arg(long)]
+    uphold: bool,
+    /// Two other reviewers vote.
+    #[arg(long)]
+    send_back: bool,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+}
+
+/// Reads what is to be signed, signs and casts.
+pub fn vote(client: &Client, id: &str, (decision, reason): (Choice, &str), key: &Ed25519KeyPair) -> Result<Value, CliError> {
+    let shown = client.get(&format!("/v1/releases/{id}"))?;
+    let odd = || CliError::failed("the server's answer is not of its form", "is it of this version?");
+    let reason: ReviewReason = serde_json::from_value(Value::from(reason))
+        .map_err(|_| CliError::failed(format!("`{reason}` is no reason"), format!("one of {}", crate::gate::reason_words())))?;
+    let round = shown.pointer("/review/round").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok()).ok_or_else(odd)?;
+    let commitment = shown.get("commitment").and_then(Value::as_str).ok_or_else(odd)?;
+    let release = id.parse().map_err(|e| CliError::failed(format!("`{id}`: {e}"), "take the identifier from `release list`"))?;
+    let message = review_message(&release, round, commitment, decision, reason);
+    let signature = STANDARD.encode(key.sign(message.as_bytes()).as_ref());
+    client.post(&format!("/v1/releases/{id}/vote"), &json!({ "decision": decision, "reason": reason, "signature": signature }))
 }
 
 /// `release …`.
 pub fn release(context: &Context, command: ReleaseCommand) -> Result<Answer, CliError> {
     let client = context.client()?;
     match command {
-        ReleaseCommand::List => Ok(Answer::list(client.get("/v1/releases")?, &["id", "name", "kind", "state", "job", "created_at"])),
+        ReleaseCommand::List => {
+            Ok(Answer::list(client.get("/v1/releases")?, &["id", "name", "kind", "state", "reason", "job", "created_at"]))
+        }
         ReleaseCommand::Show { id } => Ok(Answer::fields(client.get(&format!("/v1/releases/{id}"))?)),
         ReleaseCommand::Artefact { id, out } => {
             let released = client.get(&format!("/v1/releases/{id}/artefact"))?;
@@ -61,11 +147,33 @@ pub fn release(context: &Context, command: ReleaseCommand) -> Result<Answer, Cli
             }
             Ok(Answer::text(released.clone(), artefact_text(&released)))
         }
-        ReleaseCommand::Review(Review { id, approve, deny: _, reason }) => {
-            let body = json!({ "approve": approve, "reason": reason });
-            Ok(Answer::fields(client.post(&format!("/v1/releases/{id}/review"), &body)?))
+        ReleaseCommand::Request(Request { id, purpose, context, changes }) => {
+            let mut body = json!({ "purpose": purpose, "context": context });
+            if let (Some(changes), Some(object)) = (changes, body.as_object_mut()) {
+                object.insert("changes".to_owned(), Value::String(changes));
+            }
+            step(&client, &id, "request", &body)
+        }
+        ReleaseCommand::Vote(Vote { id, approve, deny, return_: _, reason, key }) => {
+            let decision = match (approve, deny) {
+                (true, _) => Choice::Approve,
+                (_, true) => Choice::Deny,
+                _ => Choice::Return,
+            };
+            vote(&client, &id, (decision, &reason), &read_key(context.files, &key)?).map(Answer::fields)
+        }
+        ReleaseCommand::Extend(Why { id, reason }) => step(&client, &id, "extend", &json!({ "reason": reason })),
+        ReleaseCommand::Veto(Why { id, reason }) => step(&client, &id, "veto", &json!({ "reason": reason })),
+        ReleaseCommand::Waive { id } => step(&client, &id, "waive", &json!({})),
+        ReleaseCommand::Appeal(Why { id, reason }) => step(&client, &id, "appeal", &json!({ "reason": reason })),
+        ReleaseCommand::HearAppeal(HearAppeal { id, uphold, send_back: _, reason }) => {
+            step(&client, &id, "appeal/decide", &json!({ "uphold": uphold, "reason": reason }))
         }
     }
+}
+
+fn step(client: &Client, id: &str, what: &str, body: &Value) -> Result<Answer, CliError> {
+    Ok(Answer::fields(client.post(&format!("/v1/releases/{id}/{what}"), body)?))
 }
 
 /// An artefact for people: the table or the model, then where it comes from.

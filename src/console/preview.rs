@@ -68,7 +68,7 @@ fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
 }
 
 /// Any other document as names and values, nested names joined by dots.
-fn named(desk: &Desk, section: Section, caption: &str, value: &Value) -> Section {
+pub(super) fn named(desk: &Desk, section: Section, caption: &str, value: &Value) -> Section {
     let w = desk.w();
     let mut table = Table::new(caption, &[w.name, w.value], w.none_yet);
     let mut rows = Vec::new();
@@ -124,7 +124,10 @@ fn cells(desk: &Desk, evidence: &Value) -> Table {
     let w = desk.w();
     let mut table = Table::new(w.evidence_cells, &[w.name, w.rows_n, w.units_n, w.units_counting, w.fate, w.causes], w.none_yet);
     for cell in list(evidence, "/cells").iter().take(ROWS_MAX) {
-        let keys: Vec<&str> = list(cell, "/keys").iter().map(|k| if is(k, "/total") { w.total } else { k.as_str().unwrap_or(w.missing) }).collect();
+        let keys: Vec<&str> = list(cell, "/keys")
+            .iter()
+            .map(|k| if is(k, "/total") { w.total } else { k.as_str().unwrap_or(w.missing) })
+            .collect();
         let causes = list(cell, "/causes")
             .iter()
             .fold(Cell::default(), |all, cause| all.line().and(desk.say(text(cause, "/rule"))).and_muted(text(cause, "/measure")));

@@ -56,7 +56,12 @@ pub(super) fn table(rules: &TableRules, shown: &DecidedTable, evidence: &TableEv
             "applied to every sum, mean and variance".to_owned(),
         )),
         check("table.group", &["Q41", "C26"], format!("{}‰ of a margin", rules.group_permille_max), "applied".to_owned()),
-        check("table.rounding", &["Q41", "C26"], format!("base {}, {:?}", rules.rounding_base, rules.rounding).to_lowercase(), "applied".to_owned()),
+        check(
+            "table.rounding",
+            &["Q41", "C26"],
+            format!("base {}, {:?}", rules.rounding_base, rules.rounding).to_lowercase(),
+            "applied".to_owned(),
+        ),
         attacker(evidence, held),
         check(
             "table.zero_cells",
@@ -66,6 +71,12 @@ pub(super) fn table(rules: &TableRules, shown: &DecidedTable, evidence: &TableEv
         ),
         check("table.cells", &["Q41", "C26"], format!("{} cells", rules.cells_max), format!("{} cells", shown.rows.len())),
     ]
+}
+
+/// A rule that makes an output wait.
+pub(super) fn held(why: &Refused) -> Check {
+    let threshold = why.subject_text().unwrap_or_default().to_owned();
+    check(why.rule().id, why.rule().clauses, threshold, format!("held: {}", why.rule().en))
 }
 
 /// The attack: whether it was needed and held off. No counts of what is hidden for whose sake.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use protocol::contributors::Contributors;
 use protocol::model::LinearModel;
-use protocol::plan::ViewColumn;
+use protocol::plan::{ViewColumn, ViewType};
 use protocol::seal::SealKey;
 use protocol::table::TableOutput;
 use ring::hmac;
@@ -29,7 +29,16 @@ pub struct RawOutput {
     contributors: Option<(Name, String, Option<Contributors>)>,
 }
 
+/// Provenance of a column that the module derived; a granted one's is `alias.column`.
+pub const DERIVED: &str = "derived";
+
 impl RawOutput {
+    /// Names of the numbers that the module derived.
+    fn derived_numbers(&self) -> BTreeSet<&str> {
+        let derived = self.columns.iter().filter(|c| c.provenance == DERIVED && matches!(c.ty, ViewType::Number { .. }));
+        derived.map(|c| c.name.as_str()).collect()
+    }
+
     /// Seals what a job returned: tables with evidence from the engine, models from the guest, the granted and derived columns
     /// that they may name, which of them the plan top- and bottom-codes, and how many privacy units stand behind the view.
     pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
@@ -76,6 +85,9 @@ pub struct JobFacts {
     pub plan_digest: String,
     /// The module; `None` where the fold is built in.
     pub module: Option<ModuleDigest>,
+    /// Who approved the module: not one of those who review its outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module_approver: Option<PrincipalId>,
     /// Digest of the engine, hexadecimal.
     pub engine_digest: String,
     /// Purpose.
@@ -154,6 +166,21 @@ pub(super) struct Decided {
     pub(super) checks: Vec<Check>,
 }
 
+impl Decided {
+    /// The decision, with what the rules about derived numbers add: a key of them refuses the table, a measure holds it.
+    fn with_derived(mut self, table: &TableOutput, derived: &BTreeSet<&str>) -> Result<Self, DecideError> {
+        match sdc::judge_derived(&table.header.request, derived) {
+            Err(why) => return refused(&self.name, OutputKind::Table, why.into()),
+            Ok(Some(why)) if self.outcome == Outcome::Release => {
+                self.outcome = Outcome::Hold;
+                self.checks.push(checks::held(&why));
+            }
+            Ok(_) => {}
+        }
+        Ok(self)
+    }
+}
+
 /// The decisions about a job's outputs.
 pub struct Decision {
     pub(super) facts: JobFacts,
@@ -182,10 +209,11 @@ impl Decision {
         let mut outputs = Vec::with_capacity(raw.tables.len() + raw.models.len());
         let deciding = sdc::Deciding { policy, units: raw.units, rounding };
         let tables: Vec<_> = raw.tables.iter().map(|table| (table, coding(table, &raw.coded))).collect();
+        let derived: BTreeSet<String> = raw.derived_numbers().into_iter().map(str::to_owned).collect();
         let mut audit = Audit::of(raw.contributors);
         for (table, verdict) in raw.tables.iter().zip(sdc::decide_tables(&tables, &deciding)) {
             audit.note(table, &verdict);
-            outputs.push(decide_one_table(table, verdict, policy)?);
+            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &derived.iter().map(String::as_str).collect())?);
         }
         for model in &raw.models {
             outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);

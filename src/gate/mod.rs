@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! RawOutput ──decide (pure)──▶ Decision ──seal──▶ Prepared ──record (one transaction: rows, artefacts, leaves)──▶ released | held | refused
-//!                                                                                          held ──review──▶ released | denied
+//!                                                                                          held ──two signed votes──▶ released | approved_pending | denied
 //! ```
 //! Invariants: only this module opens a [`RawOutput`]; only this module builds a [`Released`]; whatever is not decided to be
 //! released stays here; no table is released whose cells, together with all released before on its namespace, tell of too few units; a freeze turns a release into a hold inside the same transaction in which it would have been released; what
@@ -13,16 +13,19 @@ mod audit;
 mod checks;
 mod decide;
 mod freeze;
+mod issuers;
 mod ledger;
 mod ledger_tables;
 mod private;
 mod record;
 mod review;
+mod verification;
 
 pub use audit::MIGRATION as AUDIT;
 pub use checks::Check;
-pub use decide::{DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
+pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
+pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
 pub use ledger::{
     Budget, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, claim, has_reserved,
     namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
@@ -31,7 +34,15 @@ pub use ledger_tables::MIGRATION as LEDGER;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
-pub use review::{REASONS, ReviewReason, review, veto};
+pub use review::{
+    Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,
+    ReplyDue, ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key,
+    consolidate, enrol_key, fingerprint, pending, reason_words, review_message, review_shown, reviewer_key, reviewer_keys,
+    revoke_reviewer_key, rounds,
+};
+pub use verification::{
+    Answered, Asking, Question, VERIFICATION, VerificationRow, conclude_answer, judge_question, reserve_answer, verification, verifications,
+};
 
 use crate::store::Migration;
 

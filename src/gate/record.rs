@@ -12,7 +12,7 @@ use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
 use super::freeze;
 use crate::clock::Timestamp;
 use crate::id::{JobId, Name, OrgId, ReleaseId};
-use crate::policy::{Permit, actions};
+use crate::policy::{Permit, Role, actions};
 use crate::refusal::{self, Refused};
 use crate::store::artefacts::{Artefacts, Bundle};
 use crate::store::{StoreError, Tx};
@@ -22,8 +22,10 @@ use crate::tlog::{Journal, LeafKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseState {
-    /// Waits for a checker.
+    /// Waits for checkers.
     Held,
+    /// Approved by two checkers; providers may still object.
+    ApprovedPending,
     /// Left.
     Released,
     /// Refused by a rule.
@@ -36,13 +38,14 @@ impl ReleaseState {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Held => "held",
+            Self::ApprovedPending => "approved_pending",
             Self::Released => "released",
             Self::Refused => "refused",
             Self::Denied => "denied",
         }
     }
     fn parse(word: &str) -> Option<Self> {
-        [Self::Held, Self::Released, Self::Refused, Self::Denied].into_iter().find(|s| s.word() == word)
+        [Self::Held, Self::ApprovedPending, Self::Released, Self::Refused, Self::Denied].into_iter().find(|s| s.word() == word)
     }
 }
 
@@ -347,16 +350,18 @@ pub fn open(
     match manifest.state {
         ReleaseState::Released => {}
         ReleaseState::Held => return Err(Refused::new(&refusal::RELEASE_HELD).into()),
+        ReleaseState::ApprovedPending => return Err(Refused::new(&refusal::RELEASE_PENDING).into()),
         ReleaseState::Denied | ReleaseState::Refused => return Err(Refused::new(&refusal::RELEASE_DENIED).into()),
     }
     let artefact = artefacts.read(connection, &manifest.id, &part("artefact")?)?.ok_or(StoreError::Malformed("artefact"))?;
     Ok(Released { manifest, artefact })
 }
 
-/// What a reviewer sees of an output that is held: the artefact as it would leave, and the evidence. Each opening is a leaf.
+/// What a reviewer sees of an output that is held: the artefact as it would leave, and the evidence. Each opening is a leaf. A checker gets
+/// one of what has not left only while its vote is wanted.
 ///
 /// # Errors
-/// `request.not_found`, or what the store says.
+/// `review.no_duty`, `request.not_found`, or what the store says.
 pub fn review_copy(
     tx: &Tx<'_>,
     artefacts: &Artefacts,
@@ -364,8 +369,12 @@ pub fn review_copy(
     permit: Permit<actions::ReleaseEvidenceRead>,
 ) -> Result<serde_json::Value, super::decide::DecideError> {
     let manifest = find(tx, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
-    let value = evidence(tx, artefacts, &manifest)?;
     let who = permit.caller().principal();
+    let left = matches!(manifest.state, ReleaseState::Released | ReleaseState::Refused);
+    if !left && who.role == Role::OutputChecker && !super::review::has_duty(tx, &manifest, who)? {
+        return Err(Refused::new(&refusal::REVIEW_NO_DUTY).into());
+    }
+    let value = evidence(tx, artefacts, &manifest)?;
     let body = serde_json::json!({ "release": manifest.id, "by": who.id, "org": who.org });
     let _ = journal.append(tx, LeafKind::ReviewCopy, &body, &[&who.org])?;
     Ok(value)

@@ -1,6 +1,8 @@
 //! The end of an agreement: the data key of the operator's own member is destroyed, and with it every segment and view sealed
 //! under it; a certificate says so in the log. The log itself is kept.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
@@ -14,6 +16,9 @@ use crate::refusal::{self, Refused};
 use crate::store::segments::Destroyed;
 use crate::store::{StoreError, Tx};
 use crate::tlog::LeafKind;
+
+/// How often agreements whose term is over are looked for.
+const EVERY: Duration = Duration::from_secs(60);
 
 /// Why an agreement ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,6 +82,7 @@ impl Jobs {
             (None, false) => return Err(Refused::new(&refusal::CONFLICT).subject(id.as_str()).into()),
         };
         let cancelled = self.cancel_unlawful(tx)?;
+        self.deny_under(tx, id)?;
         let plan = catalogue::plan(tx, &terms.plan)?.ok_or(StoreError::Malformed("an agreement's plan"))?;
         let (mut destroyed, mut kept) = (Vec::new(), Vec::new());
         for dataset in plan.plan.datasets() {
@@ -148,6 +154,23 @@ impl Jobs {
         }
         Ok(certificates)
     }
+}
+
+/// Starts the thread that looks for agreements whose term is over.
+///
+/// # Errors
+/// The kernel's refusal.
+pub(super) fn start(jobs: impl Fn() -> Option<Jobs> + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name("disposal".into()).spawn(move || {
+        while let Some(jobs) = jobs().filter(|jobs| !jobs.is_closed()) {
+            if let Err(error) = jobs.dispose_expired() {
+                tracing::error!(%error, "the disposal of an expired agreement failed and is tried again");
+            }
+            drop(jobs);
+            std::thread::sleep(EVERY);
+        }
+    })?;
+    Ok(())
 }
 
 /// Another agreement in its term, not terminated, whose plan needs the dataset.

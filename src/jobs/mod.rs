@@ -21,7 +21,9 @@
 //! | `produce` | a run through the workers |
 //! | `private` | a run through the private door: reservation, rounds, noise |
 //! | `settle` | ends of private jobs, on the time quantum |
+//! | `verify` | one question about one subject, answered at a fixed time |
 //! | `run` | one job from the queue to the gate |
+//! | `reviews` | outputs that wait for the end of their providers' window |
 //! | `replay` | a decided job again, to the same commitment |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
 
@@ -33,6 +35,7 @@ mod private;
 mod produce;
 mod records;
 mod replay;
+mod reviews;
 mod run;
 mod service;
 mod settle;
@@ -40,6 +43,7 @@ mod spec;
 mod state;
 mod synthetic;
 mod turns;
+mod verify;
 
 pub use disposal::{Certificate, Disposal, EndCause, Kept};
 pub use import::{ImportOf, ImportReport, RejectedLine};
@@ -51,6 +55,7 @@ pub use replay::Replayed;
 pub use service::{JobSettings, Jobs};
 pub use spec::{JobSpec, PinnedSource};
 pub use state::{Event, State};
+pub use verify::{Due, VerificationRequest};
 
 use crate::policy::PolicyError;
 use crate::refusal::{self, Refused};

@@ -75,6 +75,7 @@ pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, no
     }
     let plan =
         catalogue::plan(connection, &request.plan)?.filter(|p| p.org == *org).ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?;
+    for_jobs(&plan.plan)?;
     let entries = entries(connection, &plan.plan, None)?;
     // Judged first without versions: what the catalogue forbids is refused by name, whatever is imported.
     let catalogue = entries.iter().map(|(id, e)| (id.clone(), &e.entry)).collect();
@@ -133,6 +134,7 @@ fn module(connection: &Connection, digest: Option<&ModuleDigest>, private: bool,
         (World::Fold, false) => {
             Err(Refused::new(&refusal::MALFORMED).subject("module: a fold leaves through the private door only").into())
         }
+        (World::Verify, _) => Err(Refused::new(&refusal::MALFORMED).subject("module: it answers through `/v1/verifications` only").into()),
         (World::Analysis, true) => Err(Refused::new(&refusal::PRIVACY_INVALID).subject("module: not of the world `fold`").into()),
     }
 }
@@ -150,7 +152,12 @@ fn fold(
     document.resolve(&granted_columns(&resolved.fuse), module.and_then(|m| m.manifest.fold.as_ref())).map(Some)
 }
 
-fn judge_module(module: &ModuleRow, reviewed: bool) -> Result<(), Refused> {
+/// Refuses a plan that serves the verification door alone.
+fn for_jobs(plan: &FusionPlan) -> Result<(), Refused> {
+    if plan.verification { Err(Refused::new(&refusal::PLAN_VERIFICATION).subject(plan.id.as_str())) } else { Ok(()) }
+}
+
+pub(super) fn judge_module(module: &ModuleRow, reviewed: bool) -> Result<(), Refused> {
     match module.state {
         ModuleState::Approved => Ok(()),
         ModuleState::Unreviewed if !reviewed => Ok(()),
@@ -159,7 +166,7 @@ fn judge_module(module: &ModuleRow, reviewed: bool) -> Result<(), Refused> {
     }
 }
 
-fn pin(connection: &Connection, dataset: &DatasetId, entries: &BTreeMap<DatasetId, EntryRow>) -> Result<PinnedSource, JobError> {
+pub(super) fn pin(connection: &Connection, dataset: &DatasetId, entries: &BTreeMap<DatasetId, EntryRow>) -> Result<PinnedSource, JobError> {
     let entry = entries.get(dataset).ok_or(StoreError::Fault)?;
     let version = catalogue::latest(connection, dataset, VersionKind::Data)?
         .ok_or_else(|| Refused::new(&refusal::DATASET_NO_VERSION).subject(dataset.as_str()))?;
@@ -176,7 +183,11 @@ fn pin(connection: &Connection, dataset: &DatasetId, entries: &BTreeMap<DatasetI
 }
 
 /// Entries of a plan: the newest, or the pinned revisions.
-fn entries(connection: &Connection, plan: &FusionPlan, pinned: Option<&[PinnedSource]>) -> Result<BTreeMap<DatasetId, EntryRow>, JobError> {
+pub(super) fn entries(
+    connection: &Connection,
+    plan: &FusionPlan,
+    pinned: Option<&[PinnedSource]>,
+) -> Result<BTreeMap<DatasetId, EntryRow>, JobError> {
     let mut found = BTreeMap::new();
     for dataset in plan.datasets() {
         let revision = pinned.and_then(|p| p.iter().find(|s| s.dataset == *dataset)).map(|s| s.entry_revision);
@@ -207,13 +218,21 @@ pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> 
     if crate::gate::hex(&plan.digest()) != spec.plan_digest {
         return Err(Refused::new(&refusal::AGREEMENT_PLAN).into());
     }
+    for_jobs(&plan)?;
     let newest = entries(connection, &plan, None)?;
     let catalogue: BTreeMap<DatasetId, &CatalogueEntry> = newest.iter().map(|(id, e)| (id.clone(), &e.entry)).collect();
     let checked = plan.validate(&catalogue)?;
     if spec.synthetic_rows.is_some() {
         return Ok(Prepared { resolved: checked, module, fold: None });
     }
-    let pinned = entries(connection, &plan, Some(&spec.sources))?;
+    let resolved = over_pinned(connection, spec, &plan, threads)?;
+    let fold = fold(spec.private.as_ref(), &plan, &catalogue, &resolved, module.as_ref())?;
+    Ok(Prepared { resolved, module, fold })
+}
+
+/// The plan over the versions that a specification pinned.
+fn over_pinned(connection: &Connection, spec: &JobSpec, plan: &FusionPlan, threads: u16) -> Result<ResolvedPlan, JobError> {
+    let pinned = entries(connection, plan, Some(&spec.sources))?;
     let mut inputs = BTreeMap::new();
     for source in &spec.sources {
         let entry = &pinned.get(&source.dataset).ok_or(StoreError::Fault)?.entry;
@@ -227,8 +246,16 @@ pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> 
     }
     let run = RunContext { operator: &spec.org, purpose: spec.purpose.as_str(), today: spec.today, threads };
     let resolved = plan.resolve(&inputs, &run)?;
-    let fold = fold(spec.private.as_ref(), &plan, &catalogue, &resolved, module.as_ref())?;
-    Ok(Prepared { resolved, module, fold })
+    Ok(resolved)
+}
+
+/// The plan of a question over what it pinned; classes and levels were judged by the newest entries before.
+///
+/// # Errors
+/// As [`resolve`].
+pub(super) fn resolve_verification(connection: &Connection, spec: &JobSpec, module: ModuleRow) -> Result<Prepared, JobError> {
+    let plan = catalogue::plan(connection, &spec.plan)?.ok_or(Refused::new(&refusal::NOT_FOUND).subject("plan"))?.plan;
+    Ok(Prepared { resolved: over_pinned(connection, spec, &plan, 1)?, module: Some(module), fold: None })
 }
 
 /// Judges authorisation, application and agreement for a job.

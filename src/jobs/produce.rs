@@ -16,7 +16,7 @@ use super::spec::JobSpec;
 use crate::agreement::Door;
 use crate::catalog::ResolvedPlan;
 use crate::catalog::store::VersionKind;
-use crate::gate::RawOutput;
+use crate::gate::{DERIVED, RawOutput};
 use crate::id::ModuleDigest;
 use crate::store::{KeyUse, StoreError};
 use crate::workers::{
@@ -199,5 +199,5 @@ pub fn derived_column(declared: &protocol::manifest::DerivedColumn) -> ViewColum
         protocol::manifest::DerivedType::Number { scale, min, max } => ViewType::Number { scale: *scale, min: *min, max: *max },
         protocol::manifest::DerivedType::Category { .. } => ViewType::Category { declared: true },
     };
-    ViewColumn { name: declared.name.clone(), ty, visibility: Visibility::Granted, provenance: "derived".to_owned() }
+    ViewColumn { name: declared.name.clone(), ty, visibility: Visibility::Granted, provenance: DERIVED.to_owned() }
 }

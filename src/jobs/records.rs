@@ -267,7 +267,9 @@ pub(super) fn change(tx: &Tx<'_>, id: &JobId, event: Event, ending: &Ending, now
 /// # Errors
 /// What the store says.
 pub fn reviewed(tx: &Tx<'_>, id: &JobId) -> Result<(), JobError> {
-    let held: u32 = tx.prepare_cached("SELECT count(*) FROM release WHERE job = ?1 AND state = 'held'")?.query_row([id], |r| r.get(0))?;
+    let held: u32 = tx
+        .prepare_cached("SELECT count(*) FROM release WHERE job = ?1 AND state IN ('held', 'approved_pending')")?
+        .query_row([id], |r| r.get(0))?;
     if held == 0 {
         tx.prepare_cached("UPDATE job SET state = 'done' WHERE id = ?1 AND state = 'in_review'")?.execute([id])?;
     }

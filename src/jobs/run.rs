@@ -177,6 +177,7 @@ impl Jobs {
             plan: job.spec.plan.clone(),
             plan_digest: job.spec.plan_digest.clone(),
             module: job.spec.module.clone(),
+            module_approver: prepared.module.as_ref().and_then(|m| m.reviewer.clone()),
             engine_digest: self.engine_digest().to_owned(),
             purpose: job.spec.purpose.to_string(),
             recipient: job.spec.recipient.clone(),

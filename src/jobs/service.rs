@@ -12,6 +12,7 @@ use super::{JobError, modules, overloaded, settle, turns};
 use crate::clock::{Clock, Timestamp};
 use crate::gate;
 use crate::id::{JobId, ModuleDigest, OrgId};
+use crate::policy::city::CityProfile;
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
 use crate::store::{Store, StoreError, Tx};
@@ -50,6 +51,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     settings: JobSettings,
     engine_digest: String,
+    city: Arc<CityProfile>,
     code: Mutex<HashMap<ModuleDigest, Arc<OwnedFd>>>,
     at_work: Mutex<HashMap<JobId, KillSwitch>>,
     settling: Arc<settle::Waiting>,
@@ -68,8 +70,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often agreements whose term is over are looked for.
-const DISPOSAL_EVERY: Duration = Duration::from_secs(60);
 /// Time that runners get to end when the server does.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 /// How many versions of compiled code are kept as open memory.
@@ -80,7 +80,13 @@ impl Jobs {
     ///
     /// # Errors
     /// What the store says, or that the workers cannot be asked for their engine.
-    pub fn start(store: Store, journal: Journal, workers: Workers, clock: Arc<dyn Clock>, settings: JobSettings) -> Result<Self, JobError> {
+    pub fn start(
+        store: Store,
+        journal: Journal,
+        workers: Workers,
+        (clock, city): (Arc<dyn Clock>, Arc<CityProfile>),
+        settings: JobSettings,
+    ) -> Result<Self, JobError> {
         let engine_digest = workers.engine_digest().map_err(|e| StoreError::Io(std::io::Error::other(e.to_string())))?;
         let (changed, _) = tokio::sync::watch::channel(0);
         let cache = ViewCache::new(settings.cache_bytes_max);
@@ -92,6 +98,7 @@ impl Jobs {
             clock,
             settings,
             engine_digest,
+            city,
             code: Mutex::default(),
             at_work: Mutex::default(),
             settling: Arc::default(),
@@ -114,19 +121,9 @@ impl Jobs {
         let weak = Arc::downgrade(&jobs.0);
         settle::start(&jobs.0.settling, move || weak.upgrade().map(Self))?;
         let weak = Arc::downgrade(&jobs.0);
-        std::thread::Builder::new().name("disposal".into()).spawn(move || {
-            while let Some(inner) = weak.upgrade() {
-                let jobs = Self(inner);
-                if lock(&jobs.0.wake.0).closed {
-                    return;
-                }
-                if let Err(error) = jobs.dispose_expired() {
-                    tracing::error!(%error, "the disposal of an expired agreement failed and is tried again");
-                }
-                drop(jobs);
-                std::thread::sleep(DISPOSAL_EVERY);
-            }
-        })?;
+        super::disposal::start(move || weak.upgrade().map(Self))?;
+        let weak = Arc::downgrade(&jobs.0);
+        super::reviews::start(move || weak.upgrade().map(Self))?;
         Ok(jobs)
     }
 
@@ -145,6 +142,12 @@ impl Jobs {
     }
     pub(super) fn engine_digest(&self) -> &str {
         &self.0.engine_digest
+    }
+    pub(super) fn city(&self) -> &CityProfile {
+        &self.0.city
+    }
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.0.wake.0).closed
     }
     pub(super) fn now(&self) -> Timestamp {
         self.0.clock.now()

@@ -69,6 +69,12 @@ actions! {
         JobList,
         /// List held outputs and releases.
         ReleaseList,
+        /// List issuers of consent tokens.
+        IssuerList,
+        /// List questions about subjects.
+        VerificationList,
+        /// List reviewers' keys.
+        ReviewerKeyList,
         /// Read the release policies.
         PolicyRead,
         /// Read the state of the machine.
@@ -105,6 +111,16 @@ actions! {
         KeyRevoke,
         /// See a public key.
         KeyRead,
+    }
+    ReviewerKey {
+        /// Enrol one's own key.
+        ReviewerKeyEnrol,
+        /// Confirm a reviewer's key.
+        ReviewerKeyConfirm,
+        /// Revoke a reviewer's key.
+        ReviewerKeyRevoke,
+        /// See a reviewer's key.
+        ReviewerKeyRead,
     }
     Dataset {
         /// Register a catalogue entry.
@@ -185,10 +201,36 @@ actions! {
         ReleaseRead,
         /// See a held output and its evidence.
         ReleaseEvidenceRead,
-        /// Approve or deny a held output.
+        /// Vote on a held output.
         ReleaseReview,
         /// Object to a release with one's own data.
         ReleaseVeto,
+        /// Say that one will not object to an approved output.
+        ReleaseWaive,
+        /// File what a held output is for.
+        ReleaseRequestFile,
+        /// Give a review more time.
+        ReleaseExtend,
+        /// Appeal against a denial.
+        ReleaseAppeal,
+        /// Decide an appeal.
+        ReleaseAppealDecide,
+    }
+    Issuer {
+        /// Register an issuer of consent tokens.
+        IssuerRegister,
+        /// Revoke an issuer.
+        IssuerRevoke,
+        /// See an issuer.
+        IssuerRead,
+    }
+    Verification {
+        /// Ask one question about one consenting subject.
+        VerificationAsk,
+        /// See that a question was asked.
+        VerificationRead,
+        /// See why a module gave no answer.
+        VerificationEvidenceRead,
     }
     Freeze {
         /// Stop releases.

@@ -30,6 +30,8 @@ pub struct Clocks {
     pub application_reply: ReplyClock,
     /// From an objection to its answer.
     pub objection_reply: ReplyClock,
+    /// From a release request to the decision of its reviewers.
+    pub release_review: ReplyClock,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +50,9 @@ struct YearForm {
     holidays: Vec<(Date, Date)>,
     workdays: Vec<Date>,
 }
+
+/// The profile that a server has where it is given no other one.
+pub const BUILT_IN: &str = include_str!("../../policies/city/xiamen.toml");
 
 /// A city's profile.
 #[derive(Debug, Clone, PartialEq, Eq)]

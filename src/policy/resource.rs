@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cedar_policy::RestrictedExpression;
 
 use super::caller::Role;
-use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId, ReleaseId};
+use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId, ReleaseId, VerificationId};
 
 /// Something an action is done to.
 pub trait Resource {
@@ -101,6 +101,16 @@ resources! {
         /// Whose key.
         org: OrgId,
     }
+    /// A public key with which a reviewer signs votes.
+    ReviewerKey [
+        /// The key's name.
+        id: Name
+    ] {
+        /// Whose key.
+        name: PrincipalId,
+        /// Of which organisation.
+        org: OrgId,
+    }
     /// A catalogue entry.
     Dataset [
         /// The entry.
@@ -177,6 +187,26 @@ resources! {
         /// The operator whose job made it.
         org: OrgId,
         /// Owners of the job's inputs, the operator left out.
+        providers: BTreeSet<OrgId>,
+    }
+    /// An issuer of consent tokens.
+    Issuer [
+        /// Its name.
+        id: Name
+    ] {
+        /// The organisation that signs.
+        org: OrgId,
+        /// The organisation that registers or registered it.
+        registered_org: OrgId,
+    }
+    /// A question about one subject.
+    Verification [
+        /// The question.
+        id: VerificationId
+    ] {
+        /// The operator that asks.
+        org: OrgId,
+        /// Owners of the inputs, the operator left out.
         providers: BTreeSet<OrgId>,
     }
     /// The body of one entry of the release log.

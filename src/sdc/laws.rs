@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use microlp::{ComparisonOp, LinearExpr, OptimizationDirection, Problem};
 use proptest::prelude::*;
-use protocol::table::{Cell, KeyDomain, Margins, MeasureColumn, MeasureEvidence, MeasureOp, MeasureRequest, TableHeader, TableOutput, TableRequest};
+use protocol::table::{
+    Cell, KeyDomain, Margins, MeasureColumn, MeasureEvidence, MeasureOp, MeasureRequest, TableHeader, TableOutput, TableRequest,
+};
 
 use super::*;
 use crate::policy::release::{Rounding, ZeroCells};
@@ -62,7 +64,8 @@ fn table(name: &str, sizes: &[usize], over: &[usize], rows: &[Row], ops: &[Measu
         }
     }
     let column = || MeasureColumn { scale: 0, min: 0, max: MAX };
-    let measure = |(i, op): (usize, &MeasureOp)| MeasureRequest { name: format!("m{i}"), op: *op, column: op.needs_column().then(|| "x".into()) };
+    let measure =
+        |(i, op): (usize, &MeasureOp)| MeasureRequest { name: format!("m{i}"), op: *op, column: op.needs_column().then(|| "x".into()) };
     TableOutput {
         header: TableHeader {
             request: TableRequest {
@@ -86,8 +89,11 @@ fn decide(tables: &[TableOutput], policy: &ReleasePolicy) -> Vec<Result<Verdict,
     decide_tables(&tables, &Deciding { policy: &policy, units: u64::MAX, rounding: &RoundingKey::new(b"laws") })
 }
 
+/// Labels of a cell; `None`: total.
+type Labels = Vec<Option<String>>;
+
 /// What an outsider reads of a measure: each cell by its labels (`None`: total), `None` where hidden.
-type Seen = BTreeMap<Vec<Option<String>>, Option<i128>>;
+type Seen = BTreeMap<Labels, Option<i128>>;
 
 fn seen(table: &DecidedTable, measure: usize) -> Seen {
     let text = |row: &DecidedRow| match &row.cell {
@@ -98,11 +104,11 @@ fn seen(table: &DecidedTable, measure: usize) -> Seen {
 }
 
 /// Every total with the cells next to it that it is made of.
-fn sums(cells: &Seen) -> Vec<(Vec<Option<String>>, Vec<Vec<Option<String>>>)> {
+fn sums(cells: &Seen) -> Vec<(Labels, Vec<Labels>)> {
     let mut out = Vec::new();
     for whole in cells.keys() {
         for key in (0..whole.len()).filter(|k| whole[*k].is_none()) {
-            let next = |part: &&Vec<Option<String>>| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
+            let next = |part: &&Labels| (0..whole.len()).all(|i| if i == key { part[i].is_some() } else { part[i] == whole[i] });
             let parts: Vec<_> = cells.keys().filter(next).cloned().collect();
             if !parts.is_empty() {
                 out.push((whole.clone(), parts));
@@ -113,7 +119,7 @@ fn sums(cells: &Seen) -> Vec<(Vec<Option<String>>, Vec<Vec<Option<String>>>)> {
 }
 
 /// The interval of each hidden cell by two linear programs, from what is shown alone. `upper` bounds every cell.
-fn intervals(cells: &Seen, upper: f64) -> BTreeMap<Vec<Option<String>>, (f64, f64)> {
+fn intervals(cells: &Seen, upper: f64) -> BTreeMap<Labels, (f64, f64)> {
     let equations = sums(cells);
     let mut out = BTreeMap::new();
     for target in cells.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k) {
@@ -141,12 +147,12 @@ fn intervals(cells: &Seen, upper: f64) -> BTreeMap<Vec<Option<String>>, (f64, f6
 
 /// All values that each hidden cell takes in some whole-numbered table that agrees with what is shown; by trying every one. `None` where
 /// that would take more than `budget` steps.
-fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Vec<Option<String>>, std::collections::BTreeSet<i128>>> {
+fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Labels, std::collections::BTreeSet<i128>>> {
     let hidden: Vec<_> = cells.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
     let equations = sums(cells);
     let mut values: BTreeMap<_, _> = cells.iter().map(|(k, v)| (k.clone(), *v)).collect();
     let mut found: BTreeMap<_, std::collections::BTreeSet<i128>> = hidden.iter().map(|k| (k.clone(), Default::default())).collect();
-    fn fits(equations: &[(Vec<Option<String>>, Vec<Vec<Option<String>>>)], values: &BTreeMap<Vec<Option<String>>, Option<i128>>) -> bool {
+    fn fits(equations: &[(Labels, Vec<Labels>)], values: &BTreeMap<Labels, Option<i128>>) -> bool {
         equations.iter().all(|(whole, parts)| {
             let known: i128 = parts.iter().filter_map(|p| values[p]).sum();
             let open = parts.iter().any(|p| values[p].is_none());
@@ -156,10 +162,10 @@ fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Vec
     #[allow(clippy::too_many_arguments, clippy::type_complexity)]
     fn go(
         at: usize,
-        hidden: &[Vec<Option<String>>],
-        equations: &[(Vec<Option<String>>, Vec<Vec<Option<String>>>)],
-        values: &mut BTreeMap<Vec<Option<String>>, Option<i128>>,
-        found: &mut BTreeMap<Vec<Option<String>>, std::collections::BTreeSet<i128>>,
+        hidden: &[Labels],
+        equations: &[(Labels, Vec<Labels>)],
+        values: &mut BTreeMap<Labels, Option<i128>>,
+        found: &mut BTreeMap<Labels, std::collections::BTreeSet<i128>>,
         most: i128,
         budget: &mut u64,
     ) -> Option<()> {
@@ -250,8 +256,9 @@ fn judge(rows: &[Row], verdict: &Verdict, policy: &ReleasePolicy, sums: bool) ->
         }
     }
     let shown = seen(&verdict.table, 0);
-    let truth = |key: &Vec<Option<String>>| {
-        rows.iter().filter(|r| key.iter().enumerate().all(|(i, k)| k.as_ref().is_none_or(|l| *l == format!("l{}", r.keys[i])))).count() as f64
+    let truth = |key: &Labels| {
+        rows.iter().filter(|r| key.iter().enumerate().all(|(i, k)| k.as_ref().is_none_or(|l| *l == format!("l{}", r.keys[i])))).count()
+            as f64
     };
     let (mut hidden, mut found) = (0, 0);
     let (k, p) = (f64::from(policy.table.min_frequency), f64::from(policy.table.p_permille) / 1000.0);
@@ -259,7 +266,8 @@ fn judge(rows: &[Row], verdict: &Verdict, policy: &ReleasePolicy, sums: bool) ->
         hidden += 1;
         found += usize::from(high - low < 0.5);
         let value = truth(&key);
-        let (want_low, want_high) = if value < k { (1.0f64.max(0.0), k) } else { (value - (p * value).max(1.0), value + (p * value).max(1.0)) };
+        let (want_low, want_high) =
+            if value < k { (1.0f64.max(0.0), k) } else { (value - (p * value).max(1.0), value + (p * value).max(1.0)) };
         prop_assert!(low <= want_low + 1e-6 && high >= want_high - 1e-6, "{key:?} is {value} and lies in [{low}, {high}]");
     }
     if sums {
@@ -399,8 +407,10 @@ fn group_disclosure_hides_a_cell_that_is_nearly_its_margin() {
     policy.table.group_permille_max = 900;
     for margins in [Margins::None, Margins::Cube] {
         let output = table("t", &[3, 2], &[0, 1], &rows, &[MeasureOp::Count], margins);
-        let verdict = decide(&[output.clone()], &policy).remove(0).unwrap();
-        let grouped = |v: &Verdict| v.evidence.cells.iter().filter(|c| c.causes.iter().any(|c| c.rule == CauseRule::Group)).map(|c| c.units).collect::<Vec<_>>();
+        let verdict = decide(std::slice::from_ref(&output), &policy).remove(0).unwrap();
+        let grouped = |v: &Verdict| {
+            v.evidence.cells.iter().filter(|c| c.causes.iter().any(|c| c.rule == CauseRule::Group)).map(|c| c.units).collect::<Vec<_>>()
+        };
         assert_eq!(grouped(&verdict), [95]);
         let mut off = policy.clone();
         off.table.group_permille_max = 1000;

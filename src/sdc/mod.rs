@@ -19,6 +19,7 @@
 
 mod attack;
 pub mod audit;
+mod derived;
 mod evidence;
 mod exact;
 mod group;
@@ -32,9 +33,12 @@ mod table;
 #[cfg(test)]
 mod laws;
 
+pub use derived::judge_derived;
+pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};
 pub use model::{DecidedModel, ModelTerm, decide_model};
 pub use primary::{Cause, CauseRule};
-pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};
 pub use rounding::RoundingKey;
 pub use shown::ShownKey;
-pub use table::{Coding, DecidedCell, DecidedRow, DecidedTable, Deciding, NotReleased, Verdict, decide_table, decide_tables, shares_margin};
+pub use table::{
+    Coding, DecidedCell, DecidedRow, DecidedTable, Deciding, NotReleased, Verdict, decide_table, decide_tables, shares_margin,
+};

@@ -153,8 +153,10 @@ impl<'a> Draft<'a> {
             rows: Vec::with_capacity(self.output.cells.len()),
             suppressed: 0,
         };
-        let mut evidence = TableEvidence { name: request.name.clone(), rules: *rules, attack, cells: Vec::with_capacity(self.output.cells.len()) };
-        let drafted = self.output.cells.iter().zip(self.labels.drain(..)).zip(&self.places).zip(self.values.drain(..)).zip(self.causes.drain(..));
+        let mut evidence =
+            TableEvidence { name: request.name.clone(), rules: *rules, attack, cells: Vec::with_capacity(self.output.cells.len()) };
+        let drafted =
+            self.output.cells.iter().zip(self.labels.drain(..)).zip(&self.places).zip(self.values.drain(..)).zip(self.causes.drain(..));
         for ((((cell, keys), place), values), mut causes) in drafted {
             let (hidden, _) = job.fate(place);
             let open = is_open(cell, &self.output.header.domains);

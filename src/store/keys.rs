@@ -38,6 +38,10 @@ pub enum KeyUse {
     NamespaceKey,
     /// Draws of random rounding.
     Rounding,
+    /// Keyed hash under which questions about a subject are counted.
+    VerificationSubject,
+    /// Seals reviewers' votes until both are in.
+    Vote,
 }
 
 impl KeyUse {
@@ -50,6 +54,8 @@ impl KeyUse {
             Self::PseudonymRoot => "pseudonym-root",
             Self::NamespaceKey => "namespace-key",
             Self::Rounding => "rounding",
+            Self::VerificationSubject => "verification-subject",
+            Self::Vote => "vote",
         }
     }
 }
@@ -355,7 +361,15 @@ mod tests {
 
     #[test]
     fn the_servers_own_keys_are_independent_and_stable() {
-        let uses = [KeyUse::LeafBody, KeyUse::TokenPepper, KeyUse::ModuleMac, KeyUse::JobKey, KeyUse::PseudonymRoot, KeyUse::NamespaceKey, KeyUse::Rounding];
+        let uses = [
+            KeyUse::LeafBody,
+            KeyUse::TokenPepper,
+            KeyUse::ModuleMac,
+            KeyUse::JobKey,
+            KeyUse::PseudonymRoot,
+            KeyUse::NamespaceKey,
+            KeyUse::Rounding,
+        ];
         let keys = uses.map(|u| *MasterKey::parse(KEY).unwrap().derive(u).as_bytes());
         let again = uses.map(|u| *MasterKey::parse(KEY).unwrap().derive(u).as_bytes());
         assert_eq!(keys, again);

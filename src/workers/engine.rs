@@ -155,7 +155,11 @@ impl EngineSession {
                     return if all { Ok((out, contributors)) } else { Err(WorkerError::OutOfTurn("a table is missing")) };
                 }
                 EngineReply::Failed(failure) => return Err(failure.into()),
-                EngineReply::Fused { .. } | EngineReply::Ready | EngineReply::GuestWanted | EngineReply::Sums(_) => {
+                EngineReply::Fused { .. }
+                | EngineReply::Ready
+                | EngineReply::GuestWanted
+                | EngineReply::Sums(_)
+                | EngineReply::Answer { .. } => {
                     return Err(WorkerError::OutOfTurn("a table was due"));
                 }
             }

@@ -13,6 +13,7 @@
 //! | `pool` | children that wait, started before they are needed |
 //! | `ingest`, `compile`, `engine`, `guest` | one conversation each |
 //! | `fold` | rounds of exact sums, the guests that map blocks, the guest that updates |
+//! | `verify` | one question about one subject |
 //! | `cache` | fused views as sealed memory, held and never mapped |
 
 mod cache;
@@ -26,6 +27,7 @@ mod memory;
 mod pool;
 mod probe;
 mod process;
+mod verify;
 
 pub use cache::{CacheKey, ViewCache};
 pub use compile::{CompileError, Compiled};
@@ -37,3 +39,4 @@ pub use memory::{CALLS_WAITING_MAX, Patience, Share};
 pub use pool::{WorkerSettings, Workers};
 pub use probe::{Jail, ProbeError, RoleJail};
 pub use process::{KillSwitch, WorkerError, spawn};
+pub use verify::{Answering, SubjectAnswer};

@@ -180,6 +180,11 @@ impl Process {
         self.channel.set_deadline(Some(self.work.as_ref().map_or(now, |w| w.ends.min(now + w.wall.step))));
     }
 
+    /// Ends the conversation at `at`, if not before.
+    pub(super) fn end_by(&mut self, at: Instant) {
+        self.channel.set_deadline(Some(self.work.as_ref().map_or(at, |w| w.ends.min(at))));
+    }
+
     pub(super) fn send(&mut self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), WorkerError> {
         self.channel.send(message, descriptors).map_err(|e| self.explain(e))
     }

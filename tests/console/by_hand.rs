@@ -149,10 +149,10 @@ pub fn forms_are_of_their_session(world: &World) {
     let before = world.leaves_of("\"request.form\"");
     let mut checker = Hand::signed_in(world, "checker-li");
     let other = Hand::signed_in(world, "checker-li").get("/console/releases").html;
-    let path = format!("/console/releases/{}/review", world.models[0]);
+    let path = format!("/console/releases/{}/copy", world.models[0]);
     let own = mark(&checker.get("/console/releases").html);
     for (mark, site) in [("", "same-origin"), (mark(&other).as_str(), "same-origin"), (own.as_str(), "cross-site")] {
-        let page = checker.post(&path, &[("mark", mark), ("reason", "sound")], &[("sec-fetch-site", site)]);
+        let page = checker.post(&path, &[("mark", mark)], &[("sec-fetch-site", site)]);
         assert_eq!(page.status, 403, "{}", page.html);
         assert!(page.html.contains("request.form"));
     }

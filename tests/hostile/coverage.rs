@@ -10,7 +10,7 @@ use crate::cases::{self, Covers, Expect};
 use crate::run::{FAILURES, REFUSALS};
 
 /// Limits that no module and no guest worker can reach: who keeps them is said beside each.
-const OF_OTHERS: [(&str, &str); 25] = [
+const OF_OTHERS: [(&str, &str); 26] = [
     ("fold_rounds_max", "the server, of a job as it is asked for"),
     ("fold_blocks_max", "the server, of a job as it is asked for"),
     ("fold_process_blocks_max", "the server, of a job as it is asked for"),
@@ -22,6 +22,7 @@ const OF_OTHERS: [(&str, &str); 25] = [
     ("frames_max", "the channel: nobody sends as many without being too fast before"),
     ("frames_bytes_max", "the channel, of an engine and an import"),
     ("rows_max", "the engine and the import"),
+    ("subject_rows_max", "the engine, of what it hands to a verification"),
     ("columns_max", "the catalogue and the engine"),
     ("dictionary_entries_max", "the import and the engine"),
     ("text_bytes_max", "the import"),

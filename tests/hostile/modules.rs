@@ -63,6 +63,11 @@ const FOLD: &str = r#"
     (func (export "contribute") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)
     (func (export "update") (param i32 i32 i32 i32 i32) (result i32) unreachable)"#;
 
+/// The same of a verification.
+const VERIFY: &str = r#"
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8192))
+    (func (export "answer") (param i32 i32 i32 i32 i32) (result i32) unreachable)"#;
+
 /// The bytes of a built guest.
 pub fn guest(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("FUSEBOX_GUESTS").expect("FUSEBOX_GUESTS is not set; remedy: `cargo xtask test`");
@@ -72,6 +77,7 @@ pub fn guest(name: &str) -> Vec<u8> {
 
 /// The custom sections in which a Rust module carries its interface.
 static INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("misbehaves"));
+static VERIFY_INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("verify-misbehaves"));
 static FOLD_INTERFACE: LazyLock<Vec<u8>> = LazyLock::new(|| interface("fold-misbehaves"));
 
 fn interface(name: &str) -> Vec<u8> {
@@ -86,6 +92,13 @@ pub fn fold(fields: &str, manifest: &str) -> Vec<u8> {
     let memory = if fields.contains("(memory") { "" } else { "(memory (export \"memory\") 1)" };
     let module = text(&format!("(module {fields} {memory} {FOLD})"));
     [module, FOLD_INTERFACE.clone(), custom("fusebox.manifest", manifest.as_bytes())].concat()
+}
+
+/// A verification with these fields in its core module.
+pub fn verify(fields: &str, manifest: &str) -> Vec<u8> {
+    let memory = if fields.contains("(memory") { "" } else { "(memory (export \"memory\") 1)" };
+    let module = text(&format!("(module {fields} {memory} {VERIFY})"));
+    [module, VERIFY_INTERFACE.clone(), custom("fusebox.manifest", manifest.as_bytes())].concat()
 }
 
 /// Names and contents of a core module's custom sections.
@@ -190,6 +203,7 @@ pub fn upload(source: &Source) -> Option<Vec<u8>> {
         Source::Beside(fields) => beside(fields),
         Source::Manifest(manifest) => good(manifest),
         Source::Fold(fields, manifest) => fold(fields, manifest),
+        Source::Verify(fields, manifest) => verify(fields, manifest),
         Source::Generated(generated) => generate::module(generated),
         Source::Bytes(bytes) => bytes.to_vec(),
         Source::Code(_) | Source::Escaped(_) => return None,

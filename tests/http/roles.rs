@@ -46,6 +46,23 @@ struct Line(&'static str, &'static str, &'static str, Body, &'static [&'static s
 /// Reads of which the seeded rows have no content: a refused output has no artefact.
 const UNREADABLE: &[&str] = &["/v1/releases/{id}/artefact"];
 
+const ISSUER: &str = "citizen-app";
+const VERIFICATION: &str = "ver_aaaaaaaaaaaaaaaa";
+
+fn issuer() -> Value {
+    json!({ "id": "another-app", "org": "citizen-services", "public_key": "A".repeat(43) + "=", "valid_until": "2090-01-01T00:00:00Z" })
+}
+
+fn question() -> Value {
+    json!({
+        "agreement": "none", "plan": "none", "module": MODULE, "purpose": "credit_risk",
+        "token": { "signature": "", "token": {
+            "issuer": "x", "namespace": "person", "subject": "x", "operator": "opco", "agreement": "none", "purpose": "credit_risk",
+            "module": MODULE, "expires_at": "2090-01-01T00:00:00Z", "nonce": "0",
+        } },
+    })
+}
+
 /// All but system and security administration.
 const BUDGETS: &[&str] =
     &["authority", "provider", "operator", "researcher", "checker", "own-checker", "auditor", "other-operator", "other-provider"];
@@ -181,6 +198,14 @@ fn lines() -> Vec<Line> {
             &["authority"],
         ),
         Line("POST", "/v1/private/preview", "/v1/private/preview", Json(count), PAPERS),
+        // Issuers of consent tokens: providers and the authority, never an operator. Questions: the operator and its researchers.
+        Line("POST", "/v1/issuers", "/v1/issuers", Json(issuer), &["authority", "provider", "other-provider"]),
+        Line("GET", "/v1/issuers", "/v1/issuers", Nothing, BUDGETS),
+        Line("GET", "/v1/issuers/{id}", "/v1/issuers/citizen-app", Nothing, BUDGETS),
+        Line("POST", "/v1/issuers/{id}/revoke", "/v1/issuers/citizen-app/revoke", Json(reason), &["authority", "provider"]),
+        Line("POST", "/v1/verifications", "/v1/verifications", Json(question), &["operator", "researcher", "other-operator"]),
+        Line("GET", "/v1/verifications", "/v1/verifications", Nothing, LISTS),
+        Line("GET", "/v1/verifications/{id}", "/v1/verifications/ver_aaaaaaaaaaaaaaaa", Nothing, PAPERS),
         // Freeze releases: authority, security administrator, provider for its own.
         Line("POST", "/v1/freeze", "/v1/freeze", Json(reason), &["authority", "provider", "secadmin", "other-provider"]),
         Line("POST", "/v1/freeze/lift", "/v1/freeze/lift", Json(reason), &["authority", "provider", "other-provider"]),
@@ -238,6 +263,23 @@ fn seed(db: &rusqlite::Connection, modules: &protocol::seal::SealKey) {
         "INSERT INTO release (id, job, org, author_org, providers, name, kind, state, checks, facts, commitment, decision_leaf, created_at)
          VALUES (?1, ?2, 'opco', 'opco', '|bureau|', 't', 'table', 'refused', '[]', ?3, 'c', 0, 1)",
         (RELEASE, JOB, facts.to_string()),
+    )
+    .unwrap();
+    seed_verification(db);
+}
+
+/// Rows of an issuer and a question.
+fn seed_verification(db: &rusqlite::Connection) {
+    db.execute(
+        "INSERT INTO issuer (id, org, public_key, registered_org, registered_by, registered_at, valid_from, valid_until)
+         VALUES (?1, 'citizen-services', zeroblob(32), 'bureau', 'provider', 1, 1, 4000000000)",
+        [ISSUER],
+    )
+    .unwrap();
+    db.execute(
+        "INSERT INTO verification (id, issuer, nonce, subject, org, principal, author_org, providers, agreement, plan, module, purpose, millibits, state, asked_at, leaf)
+         VALUES (?1, ?2, 'n', zeroblob(32), 'opco', 'operator', 'opco', '|bureau|', 'agr-1', 'credit', ?3, 'credit_risk', 1000, 'spent', 1, 0)",
+        (VERIFICATION, ISSUER, MODULE),
     )
     .unwrap();
 }

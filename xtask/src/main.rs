@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `guests`, `hostile`, `accuracy`, `fetch`, `bench`.
+//! The project's own commands: `cargo xtask demo`, `test`, `guests`, `hostile`, `attacks`, `accuracy`, `fetch`, `bench`.
 //!
 //! What cargo alone cannot do from a bare machine is here: a compiler for guests, test data, one environment for every test.
 //! Everything fetched or built lies in a cache outside the tree ([`cache`]).
@@ -61,6 +61,12 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Run every attack on what is released through a server; prints what was tried and what succeeded, by class.
+    Attacks {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Repeat the private folds over the census through a server; prints how far their answers lie from the truth.
     Accuracy {
         /// One JSON object.
@@ -103,6 +109,7 @@ fn perform(command: Command) -> Result<()> {
             name.as_deref().map_or(Ok(()), hostile::known)?;
             steps::hostile(&cache, name.as_deref())
         }
+        Command::Attacks { json } => steps::attacks(&cache, json),
         Command::Accuracy { json } => steps::accuracy(&cache, json),
         Command::Fetch { name } => print_path(&fetch::fetch(&cache, &name)?),
         Command::WitLock => wit_lock::refresh(&cache::tree()?),

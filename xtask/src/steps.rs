@@ -136,27 +136,35 @@ pub fn hostile(cache: &Cache, name: Option<&str>) -> Result<()> {
     })
 }
 
+/// Builds everything, then runs every attack; the figures go to standard output.
+pub fn attacks(cache: &Cache, json: bool) -> Result<()> {
+    told(cache, json, "attacks", "no_attack_finds_a_forbidden_figure", "attacks")
+}
+
 /// Builds everything, then repeats the private folds over the census; the figures go to standard output.
 pub fn accuracy(cache: &Cache, json: bool) -> Result<()> {
+    let fetched = fetch::fetch(cache, "adult").map(drop);
+    fetched.and_then(|()| told(cache, json, "private", "adult::accuracy_over_many_seeds", "accuracy"))
+}
+
+/// Builds everything, then runs a long test that prints a line of `word` and one JSON object, which is told also where it fails.
+fn told(cache: &Cache, json: bool, test: &str, name: &str, word: &'static str) -> Result<()> {
     let place = Place::find(cache)?;
     let mut parts = Parts::default();
     let guests = parts.time("guests", || guests::build(cache))?;
-    parts.time("data", || fetch::fetch(cache, "adult").map(drop))?;
     parts.time("build", || run::check(&mut place.cargo(&["build", "--workspace", "--all-targets"]), "building", READ))?;
-    parts.time("accuracy", || {
-        let name = "adult::accuracy_over_many_seeds";
-        let mut command = place.cargo(&["test", "--quiet", "--workspace", "--test", "private", "--", "--ignored", "--nocapture", name]);
+    parts.time(word, || {
+        let mut command = place.cargo(&["test", "--quiet", "--workspace", "--test", test, "--", "--ignored", "--nocapture", name]);
         place.tell(&mut command, cache, &guests, "debug");
         let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot start the tests")?;
         let text = String::from_utf8_lossy(&output.stdout);
-        // Told also where a figure misses its target.
-        let figures = text.lines().find_map(|line| line.split_once("accuracy {").map(|(_, rest)| format!("{{{rest}")));
+        let figures = text.lines().find_map(|line| line.split_once(&format!("{word} {{")).map(|(_, rest)| format!("{{{rest}")));
         match figures {
             Some(figures) if json => println!("{figures}"),
             Some(figures) => println!("{}", figures.replace(",\"", ",\n \"")),
             None => eprint!("{text}"),
         }
-        if output.status.success() { Ok(()) } else { bail!("a figure misses its target; remedy: {FAILED}") }
+        if output.status.success() { Ok(()) } else { bail!("a figure is not what it must be; remedy: {FAILED}") }
     })
 }
 

@@ -18,6 +18,8 @@ pub enum World {
     Analysis,
     /// Blocks of privacy units to vectors, under differential privacy that the host enforces.
     Fold,
+    /// One subject's rows to one closed answer.
+    Verify,
 }
 
 /// `compile` to server.

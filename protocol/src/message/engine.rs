@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fold::{Floats, FoldError, FoldPlan};
 use crate::limits::LimitExceeded;
 use crate::manifest::DerivedColumn;
+use crate::message::GuestFailure;
 use crate::plan::FusePlan;
 use crate::plan::FusionReport;
 use crate::plan::ViewColumn;
@@ -13,6 +14,7 @@ use crate::table::Cell;
 use crate::table::TableError;
 use crate::table::TableHeader;
 use crate::table::TableRequest;
+use crate::verify::SubjectPlan;
 
 /// Server to `engine`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +56,8 @@ pub enum EngineRequest {
     /// Map every block under this state, clip, sum. Answer: [`EngineReply::GuestWanted`] whenever a guest is needed, then
     /// [`EngineReply::Sums`], then [`EngineReply::Done`].
     Round(Floats),
+    /// Hand one subject's rows to a guest. Descriptor: the socket to it. Answer: [`EngineReply::Answer`].
+    Subject(SubjectPlan),
 }
 
 /// A sealed column segment.
@@ -107,6 +111,13 @@ pub enum EngineReply {
     GuestWanted,
     /// More coordinates of the exact sums, in steps of the grid.
     Sums(Vec<i128>),
+    /// A verification came to an end.
+    Answer {
+        /// Number of the label; 0 where the subject has no rows, whatever the guest said, and where it gave no answer.
+        label: u32,
+        /// Why the guest gave none.
+        failure: Option<GuestFailure>,
+    },
     /// All tables, or all sums, are told.
     Done,
     /// Nothing more will come.

@@ -10,6 +10,7 @@ use crate::model::ModelError;
 use crate::plan::ViewColumn;
 use crate::table::TableError;
 use crate::table::TableRequest;
+use crate::verify::VerifyStart;
 
 /// Server to `guest`: what it is for. The first message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum GuestOpening {
     Map(FoldStart),
     /// Turn noised sums into the next state ([`crate::fold::UpdateRequest`]).
     Update(FoldStart),
+    /// Answer about the subject whose rows the engine hands over ([`crate::verify::SubjectRows`]).
+    Answer(VerifyStart),
 }
 
 /// A module over a view. Descriptors: the compiled code (sealed memfd), then one sealed memfd a column, in order.

@@ -54,10 +54,12 @@ mod tests {
     use crate::limits::LimitExceeded;
     use crate::manifest::{DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
     use crate::plan::{
-        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput, RowFilter, RowIdentity, Transform,
-        ViewColumn, ViewType, Visibility,
+        ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput,
+        RowFilter, RowIdentity, Transform, ViewColumn, ViewType, Visibility,
     };
     use crate::schema::{ColumnSchema, ColumnType, LinkageKey, Role};
+    use crate::secret::SecretText;
+    use crate::verify::{AnswerType, SubjectPlan, SubjectReply, SubjectRows, VerifyManifest, VerifyReady, VerifyStart};
     use serde::de::DeserializeOwned;
 
     fn crosses<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: T) {
@@ -92,6 +94,10 @@ mod tests {
         let types = [FoldType::Number { scale: 1 }, FoldType::Category { labels: vec!["x".into()] }, FoldType::Date, FoldType::Hour];
         let columns = types.into_iter().map(|ty| FoldColumn { name: "c".into(), ty }).collect();
         FoldManifest { columns, dimension: 2, state: 1 }
+    }
+
+    fn verify() -> VerifyManifest {
+        VerifyManifest { columns: fold().columns, answer: AnswerType::Band(vec!["none".into(), "A".into()]) }
     }
 
     /// The wire format describes nothing of itself: a type that needs to look ahead (flattened, tagged inside, untagged) would
@@ -147,7 +153,7 @@ mod tests {
         crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone(), contributors: true });
         let report = FusionReport { members: vec![], rows: 1, units: 1 };
         crosses(EngineReply::Fused { columns: view(), report });
-        let manifest = Manifest { name: "m".into(), version: "1".into(), derived, fold: Some(fold()) };
+        let manifest = Manifest { name: "m".into(), version: "1".into(), derived, fold: Some(fold()), verify: Some(verify()) };
         crosses(CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] });
         crosses(CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into()))));
         crosses(GuestOpening::Run(GuestRequest { columns: view(), rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 }));
@@ -173,5 +179,18 @@ mod tests {
         }));
         crosses(MapReply(vec![Contribution::Nothing, Contribution::Sparse(Indexes(vec![1]), Floats(vec![0.5]))]));
         crosses(UpdateReply(Some(Floats(vec![1.0]))));
+        let subject = SecretText("11010519491231002X".into());
+        let columns = verify().columns;
+        crosses(EngineRequest::Subject(SubjectPlan {
+            columns,
+            labels: 2,
+            subject,
+            linkage: Some(LinkageKey::ResidentId),
+            key: SecretKey([4; 32]),
+        }));
+        crosses(EngineReply::Answer { label: 1, failure: Some(GuestFailure::Trap) });
+        crosses(GuestOpening::Answer(VerifyStart { manifest: verify(), fuel: 1, memory_bytes_max: 2 }));
+        crosses(SubjectRows { rows: 2, values: Integers(vec![1, 2]), missing: Octets(vec![0, 1]) });
+        crosses((SubjectReply(Ok(1)), SubjectReply(Err(GuestFailure::Trap)), VerifyReady {}));
     }
 }

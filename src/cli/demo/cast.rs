@@ -1,10 +1,14 @@
 //! Who takes part.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use super::Steps;
 use crate::cli::client::Client;
 use crate::cli::error::CliError;
+use crate::gate::fingerprint;
 
 /// Organisation of the operator.
 pub const OPERATOR_ORG: &str = "harbour-bank";
@@ -17,10 +21,37 @@ pub struct Cast {
     pub authority: Client,
     /// Operator: the bank.
     pub operator: Client,
-    /// Output checker of another organisation.
+    /// Output checker of another organisation: approves modules.
     pub checker: Client,
+    /// Two more, who review outputs, each with a key of its own.
+    pub reviewers: [Reviewer; 2],
     /// Tax bureau, credit office, electricity: dataset, file of its entry, and who answers for it.
     pub providers: [Client; 3],
+}
+
+/// A reviewer of outputs.
+pub struct Reviewer {
+    /// Calls.
+    pub client: Client,
+    /// Signs votes.
+    pub key: Ed25519KeyPair,
+}
+
+/// A key pair.
+pub fn key_pair() -> Result<Ed25519KeyPair, CliError> {
+    let failed = || CliError::failed("the system's random source failed", "try again");
+    let document = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).map_err(|_| failed())?;
+    Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(|_| failed())
+}
+
+/// Enrols a key of the reviewer, which the security administrator confirms by the fingerprint made here, not by the one the server told.
+fn enrolled(admin: &Client, client: Client) -> Result<Reviewer, CliError> {
+    let key = key_pair()?;
+    let public = key.public_key().as_ref();
+    let made = client.post("/v1/reviewer-keys", &json!({ "public_key": STANDARD.encode(public) }))?;
+    let id = made.get("id").and_then(Value::as_str).unwrap_or_default();
+    admin.post(&format!("/v1/reviewer-keys/{id}/confirm"), &json!({ "fingerprint": fingerprint(public) }))?;
+    Ok(Reviewer { client, key })
 }
 
 impl Cast {
@@ -36,6 +67,10 @@ impl Cast {
             authority: person("authority-chen", "data-authority", "authority")?,
             operator: person("operator-wang", OPERATOR_ORG, "operator")?,
             checker: person("checker-li", "data-exchange-centre", "output_checker")?,
+            reviewers: [
+                enrolled(admin, person("reviewer-gao", "statistics-bureau", "output_checker")?)?,
+                enrolled(admin, person("reviewer-tang", "university", "output_checker")?)?,
+            ],
             providers: [
                 person("tax-zhao", "tax-bureau", "provider")?,
                 person("credit-sun", "credit-office", "provider")?,
@@ -50,7 +85,9 @@ impl Cast {
         ] {
             person(id, org, role)?;
         }
-        steps.done("9 people of 8 organisations, one role each, with tokens");
+        steps.done(
+            "11 people of 10 organisations, one role each, with tokens; 2 reviewers with keys that the security administrator confirmed",
+        );
         Ok(cast)
     }
 }

@@ -1,7 +1,7 @@
 //! `demo`: the main job end to end, through real processes, on made-up firms (`examples/credit`).
 //!
-//! A server is started on an empty data directory; nine people of eight organisations do what each may do; a table is released with its
-//! suppressed cells, a model is held and approved by a checker, and the log is verified against a checkpoint remembered before. Whatever
+//! A server is started on an empty data directory; eleven people of ten organisations do what each may do; a table is released with its
+//! suppressed cells, a model is held and approved by two reviewers who sign, and the log is verified against a checkpoint remembered before. Whatever
 //! is not as expected ends the demo with an error.
 
 mod cast;

@@ -8,7 +8,7 @@ use credit_generator::{BROKEN_ROWS, Data, Options, PURPOSE};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
-use super::cast::{Cast, OPERATOR_ORG};
+use super::cast::{Cast, OPERATOR_ORG, key_pair};
 use super::{Steps, expect, unexpected};
 use crate::cli::Context;
 use crate::cli::client::Client;
@@ -16,6 +16,7 @@ use crate::cli::error::CliError;
 use crate::cli::jobs::{look, watch};
 use crate::cli::modules::{sign, upload};
 use crate::cli::output::{self, Moving, plain};
+use crate::gate::Choice;
 use crate::id::ModuleDigest;
 
 /// The papers, as they stand in the repository.
@@ -119,9 +120,7 @@ fn sign_papers(cast: &Cast, steps: &mut Steps) -> Result<(), CliError> {
 
 /// A signing key of the bank, registered by the security administrator.
 fn register_key(cast: &Cast) -> Result<Ed25519KeyPair, CliError> {
-    let failed = |_| CliError::failed("the system's random source failed", "try again");
-    let document = Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).map_err(failed)?;
-    let key = Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(|_| failed(ring::error::Unspecified))?;
+    let key = key_pair()?;
     let public_key = STANDARD.encode(key.public_key().as_ref());
     cast.admin.post("/v1/keys", &json!({ "public_key": public_key, "org": OPERATOR_ORG }))?;
     Ok(key)
@@ -165,10 +164,7 @@ fn run_jobs(cast: &Cast, (rate, card): (&str, &str), quiet: bool, steps: &mut St
     tell_of_consent(&table_ended, steps)?;
     let held = text(&model_ended, "/releases/0");
     expect(text(&cast.checker.get(&format!("/v1/releases/{held}"))?, "/state") == "held", "the model is held", &model_ended)?;
-    let copy = cast.checker.get(&format!("/v1/releases/{held}/artefact"))?;
-    steps.show(&format!("The held model, as the checker sees it:\n{}", crate::cli::releases::artefact_text(&copy)));
-    cast.checker.post(&format!("/v1/releases/{held}/review"), &json!({ "approve": true, "reason": "sound" }))?;
-    steps.done("the checker looked at the held model and approved it");
+    review(cast, &held, steps)?;
     let replayed = cast.checker.post(&format!("/v1/jobs/{table}/replay"), &json!({ "threads": 1 }))?;
     expect(replayed.get("same") == Some(&Value::Bool(true)), "a replay gives the same commitment", &replayed)?;
     steps.done("the table's job run again on one thread: the same commitment");
@@ -182,6 +178,24 @@ fn run_jobs(cast: &Cast, (rate, card): (&str, &str), quiet: bool, steps: &mut St
     expect(suppressed > 0 && suppressed < cells, "some cells are suppressed and some shown", &told.table)?;
     steps.done(&format!("released to the bank: a table of {cells} cells, {suppressed} of them suppressed, and the approved model"));
     Ok(told)
+}
+
+/// The bank says what the held model is for; two reviewers look, and sign.
+fn review(cast: &Cast, held: &str, steps: &mut Steps) -> Result<(), CliError> {
+    let statement = json!({ "purpose": "scores applicants of small-firm loans", "context": "logistic scorecard over tax grade, arrears and penalties" });
+    cast.operator.post(&format!("/v1/releases/{held}/request"), &statement)?;
+    steps.done("the bank filed what the held model is for; the reply clock runs");
+    for (reviewer, voted) in cast.reviewers.iter().zip(1..) {
+        let copy = reviewer.client.get(&format!("/v1/releases/{held}/artefact"))?;
+        if voted == 1 {
+            steps.show(&format!("The held model, as reviewers see it:\n{}", crate::cli::releases::artefact_text(&copy)));
+        }
+        let cast = crate::cli::releases::vote(&reviewer.client, held, (Choice::Approve, "sound"), &reviewer.key)?;
+        let state = if voted == 1 { "held" } else { "released" };
+        expect(text(&cast, "/state") == state, "two signed approvals release, one does not", &cast)?;
+    }
+    steps.done("2 reviewers looked at the held model, neither knowing the other's vote, and signed");
+    Ok(())
 }
 
 /// How many rows consent took out: exact figures, for checkers.

@@ -6,8 +6,8 @@ use cedar_policy::{Entities, EntityUid};
 use super::*;
 use crate::id::{JobId, ModuleDigest, OrgId, ReleaseId};
 use crate::policy::resource::{
-    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Job, LogEntry, Module, Plan, Platform, PolicyScope, Release,
-    SigningKey,
+    Account, Agreement, Application, Authorisation, Budget, Dataset, Freeze, Issuer, Job, LogEntry, Module, Plan, Platform, PolicyScope,
+    Release, ReviewerKey, SigningKey, Verification,
 };
 use crate::policy::{Role, actions as a};
 
@@ -76,6 +76,9 @@ impl Things {
     fn key(&self) -> SigningKey {
         SigningKey { id: "k".parse().unwrap(), org: self.org() }
     }
+    fn reviewer_key(&self) -> ReviewerKey {
+        ReviewerKey { id: "k".parse().unwrap(), name: "li".parse().unwrap(), org: self.org() }
+    }
     fn freeze(&self) -> Freeze {
         Freeze { org: Some(self.org()), set_by: Some(self.org()) }
     }
@@ -141,7 +144,35 @@ const MATRIX: &[Row] = &[
     ),
     Row("run on real data", ["-", "-", "○", "a", "-", "-", "-", "-"], &[|z, t| z.allows::<a::JobSubmit>(&t.caller, &t.job())]),
     Row("approve a release", ["-", "-", "-", "-", "x", "-", "-", "-"], &[|z, t| z.allows::<a::ReleaseReview>(&t.caller, &t.release())]),
-    Row("veto a release", ["-", "○", "-", "-", "-", "-", "-", "-"], &[|z, t| z.allows::<a::ReleaseVeto>(&t.caller, &t.release())]),
+    Row(
+        "veto a release",
+        ["-", "○", "-", "-", "-", "-", "-", "-"],
+        &[|z, t| z.allows::<a::ReleaseVeto>(&t.caller, &t.release()), |z, t| z.allows::<a::ReleaseWaive>(&t.caller, &t.release())],
+    ),
+    Row(
+        "file a release request, appeal",
+        ["-", "-", "○", "-", "-", "-", "-", "-"],
+        &[|z, t| z.allows::<a::ReleaseRequestFile>(&t.caller, &t.release()), |z, t| z.allows::<a::ReleaseAppeal>(&t.caller, &t.release())],
+    ),
+    Row(
+        "give a review more time, decide an appeal",
+        ["●", "-", "-", "-", "-", "-", "-", "-"],
+        &[|z, t| z.allows::<a::ReleaseExtend>(&t.caller, &t.release()), |z, t| z.allows::<a::ReleaseAppealDecide>(&t.caller, &t.release())],
+    ),
+    // By account, not by organisation: everyone here is someone else.
+    Row(
+        "enrol a reviewer's key",
+        ["-", "-", "-", "-", "-", "-", "-", "-"],
+        &[|z, t| z.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key())],
+    ),
+    Row(
+        "confirm a reviewer's key",
+        ["-", "-", "-", "-", "-", "-", "●", "-"],
+        &[
+            |z, t| z.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key()),
+            |z, t| z.allows::<a::ReviewerKeyRevoke>(&t.caller, &t.reviewer_key()),
+        ],
+    ),
     Row(
         "set policy: floor",
         ["●", "-", "-", "-", "-", "-", "-", "-"],
@@ -224,6 +255,12 @@ fn what_else_is_denied() {
         assert!(!authz.allows::<a::MatchReportRead>(&t.caller, &t.plan()));
         assert!(authz.allows::<a::MatchBandRead>(&t.caller, &t.plan()));
     }
+    let caller = Caller::for_tests("li", "mine", Role::OutputChecker);
+    let t = Things { caller, case };
+    assert!(
+        authz.allows::<a::ReviewerKeyEnrol>(&t.caller, &t.reviewer_key())
+            && !authz.allows::<a::ReviewerKeyConfirm>(&t.caller, &t.reviewer_key())
+    );
     // One's own account only, by name and not by organisation.
     let caller = Caller::for_tests("op", "mine", Role::Operator);
     let account = |name: &str| Account { name: name.parse().unwrap(), org: org("mine"), role: Role::Operator };
@@ -267,6 +304,7 @@ fn actions_and_facts_are_those_of_the_schema() {
         check::<a::JobList>(&authz, &t, &Platform {});
         check::<a::TokenIssue>(&authz, &t, &t.account());
         check::<a::KeyRead>(&authz, &t, &t.key());
+        check::<a::ReviewerKeyRead>(&authz, &t, &t.reviewer_key());
         check::<a::DatasetRead>(&authz, &t, &t.dataset());
         check::<a::PlanRead>(&authz, &t, &t.plan());
         check::<a::AuthorisationRead>(&authz, &t, &t.authorisation());
@@ -275,6 +313,10 @@ fn actions_and_facts_are_those_of_the_schema() {
         check::<a::ModuleRead>(&authz, &t, &t.module());
         check::<a::JobRead>(&authz, &t, &t.job());
         check::<a::ReleaseRead>(&authz, &t, &t.release());
+        let issuer = Issuer { id: "app".parse().unwrap(), org: org("services"), registered_org: org("mine") };
+        check::<a::IssuerRegister>(&authz, &t, &issuer);
+        let id = crate::id::VerificationId::random().unwrap();
+        check::<a::VerificationAsk>(&authz, &t, &Verification { id, org: org("mine"), providers: BTreeSet::from([org("bureau")]) });
         check::<a::LogBodyRead>(&authz, &t, &t.entry());
         check::<a::BudgetSet>(&authz, &t, &t.budget());
         for org in [None, Some(org("mine"))] {

@@ -139,7 +139,13 @@ impl<'a> Attacker<'a> {
         let (value, reached) = (*of.values.get(at)?, self.reached.get(system)?.get(at)?);
         let wanted = self.wanted(of, value);
         let enough = if up { reached.high >= wanted.high } else { reached.low <= wanted.low };
-        Some(if enough { 0 } else if up { wanted.high - value } else { wanted.low - value })
+        Some(if enough {
+            0
+        } else if up {
+            wanted.high - value
+        } else {
+            wanted.low - value
+        })
     }
 
     /// The worlds to start from: the truth, and those in which the cell's count is farthest to that side.

@@ -186,7 +186,7 @@ fn verified(system: &System, hidden: &[usize], ranges: &[Range], deviations: &[f
     let mut values = system.values.clone();
     for (at, deviation) in hidden.iter().zip(deviations) {
         let rounded = deviation.round();
-        if !(rounded.abs() <= 1.8e16) {
+        if !rounded.is_finite() || rounded.abs() > 1.8e16 {
             return None;
         }
         #[allow(clippy::cast_possible_truncation)]

@@ -94,7 +94,9 @@ pub(super) fn find(atoms: &Atoms, first_new: usize, k: usize, prime: Prime, step
     small.reverse();
     let mut finished = Echelon::new(prime, order.len());
     for row in small {
-        let Some(((pivot, _), tail)) = echelon.rows.get(row).and_then(|r| r.split_first()).map(|(p, tail)| (*p, tail.to_vec())) else { continue };
+        let Some(((pivot, _), tail)) = echelon.rows.get(row).and_then(|r| r.split_first()).map(|(p, tail)| (*p, tail.to_vec())) else {
+            continue;
+        };
         let mut whole: Sparse = vec![(pivot, 1)];
         whole.extend(finished.reduced(&tail, usize::MAX, steps)?);
         if let Some(found) = leak(atoms, &order, &whole, k)

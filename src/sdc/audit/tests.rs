@@ -212,7 +212,13 @@ fn no_pairwise_leak_is_missed_and_nothing_is_found_that_is_not_there() {
         Ok(())
     });
     done.unwrap();
-    println!("{} universes: {} leak, {} of them by a pair; {} missed, all of them combinations of three cells or more", cases.get(), leaks.get(), pairs.get(), missed.get());
+    println!(
+        "{} universes: {} leak, {} of them by a pair; {} missed, all of them combinations of three cells or more",
+        cases.get(),
+        leaks.get(),
+        pairs.get(),
+        missed.get()
+    );
     assert!(leaks.get() > 100 && missed.get() * 10 < leaks.get(), "{} of {} missed", missed.get(), leaks.get());
 }
 

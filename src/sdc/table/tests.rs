@@ -315,7 +315,12 @@ fn a_table_that_contradicts_itself_is_not_decided() {
 
 #[test]
 fn a_margin_is_seen() {
-    let request = |keys: &[&str]| TableRequest { name: "t".into(), keys: keys.iter().map(|k| (*k).into()).collect(), measures: vec![], margins: Margins::None };
+    let request = |keys: &[&str]| TableRequest {
+        name: "t".into(),
+        keys: keys.iter().map(|k| (*k).into()).collect(),
+        measures: vec![],
+        margins: Margins::None,
+    };
     assert!(shares_margin(&request(&["a"]), &request(&["a", "b"])) && shares_margin(&request(&["a", "b"]), &request(&["b"])));
     assert!(shares_margin(&request(&[]), &request(&["a"])) && shares_margin(&request(&["a", "b"]), &request(&["b", "a"])));
     assert!(!shares_margin(&request(&["a"]), &request(&["b"])) && !shares_margin(&request(&["a", "c"]), &request(&["a", "b"])));

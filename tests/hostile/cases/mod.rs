@@ -85,6 +85,8 @@ pub enum Source {
     Manifest(&'static str),
     /// A good fold with these fields in its core module, and this manifest.
     Fold(&'static str, &'static str),
+    /// A good verification with these fields in its core module, and this manifest.
+    Verify(&'static str, &'static str),
     /// Made by a program.
     Generated(Generated),
     /// An upload of these bytes.

@@ -24,7 +24,7 @@ pub fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config()?)
 }
 
-/// The settings of folds: a fresh instance a block, each with fuel of its own.
+/// The settings of folds, a fresh instance a block, each with fuel of its own, and of verifications.
 ///
 /// # Errors
 /// As [`config`].
@@ -42,7 +42,7 @@ pub fn fold_config() -> wasmtime::Result<Config> {
 pub fn engine_of(world: World) -> wasmtime::Result<Engine> {
     match world {
         World::Analysis => engine(),
-        World::Fold => Engine::new(&fold_config()?),
+        World::Fold | World::Verify => Engine::new(&fold_config()?),
     }
 }
 
@@ -85,7 +85,7 @@ impl Hasher for Sha256 {
     }
 }
 
-/// SHA-256 over all that compiled code of either world depends on: wasmtime's version, its settings, the compiler's flags, the
+/// SHA-256 over all that compiled code of any world depends on: wasmtime's version, its settings, the compiler's flags, the
 /// processor's features, and the size limits it was compiled under. Code is loaded under the same digest only.
 ///
 /// # Errors

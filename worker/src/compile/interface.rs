@@ -13,6 +13,9 @@ pub const WIT: &str = include_str!("../../../guest-sdk/wit/fusebox.wit");
 /// The interface of folds.
 pub const FOLD_WIT: &str = include_str!("../../../guest-sdk/wit/fold/fold.wit");
 
+/// The interface of verifications.
+pub const VERIFY_WIT: &str = include_str!("../../../guest-sdk/wit/verify/verify.wit");
+
 /// Functions by name (`interface#function`, or the name alone at the top), each with its signature spelled out.
 type Functions = BTreeMap<String, String>;
 
@@ -32,6 +35,7 @@ impl Interface {
         let (name, text) = match world {
             World::Analysis => ("analysis", WIT),
             World::Fold => ("fold", FOLD_WIT),
+            World::Verify => ("verify", VERIFY_WIT),
         };
         let mut resolve = Resolve::default();
         let package = resolve.push_source(name, text).map_err(|_| ModuleRefusal::Compiler)?;

@@ -24,7 +24,7 @@ use protocol::message::{CompileReply, CompileRequest, ModuleRefusal, World};
 use crate::jail::Jailed;
 
 pub use engine::{FEATURES, config, engine, engine_digest, engine_of, fold_config};
-pub use interface::{FOLD_WIT, WIT};
+pub use interface::{FOLD_WIT, VERIFY_WIT, WIT};
 
 /// A module that passed, compiled.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub fn examine(module: &[u8]) -> Result<Examined<'_>, ModuleRefusal> {
     let imports = interface.check_types(&component)?;
     let manifest = manifest?;
     manifest.validate()?;
-    if world == World::Fold {
+    if matches!(world, World::Fold | World::Verify) {
         let limit = Limits::STANDARD.fold_memory_bytes_max;
         LimitExceeded::check("fold_memory_bytes_max", limit, 0, outline.memory_bytes)?;
     }

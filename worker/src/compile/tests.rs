@@ -62,7 +62,7 @@ fn the_interfaces_are_read_and_their_change_needs_a_version() {
         ("fusebox:analysis@0.2.0", "23cdcc4529187a3a9992de46540dd3a932f91d1accacab9fef82dcc686e328a6"),
         ("fusebox:fold@0.1.0", "5cead181c1cf6fee780bdd643cc22994187b920fdbb54580468b316fe0c0c9c6"),
     ];
-    for (world, text) in [(World::Analysis, WIT), (World::Fold, FOLD_WIT)] {
+    for (world, text) in [(World::Analysis, WIT), (World::Fold, FOLD_WIT), (World::Verify, VERIFY_WIT)] {
         interface::Interface::of(world).unwrap();
         let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
         let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();

@@ -291,6 +291,15 @@ fn digest(plan: &FusePlan, loaded: &mut Loaded, extra: &[Option<Segment>], keys:
 /// The first 63 bits of HMAC-SHA-256(key, linkage kind ‖ canonical identifier) of every distinct value.
 fn keyed(field: &Field<'_>, kind: Option<LinkageKey>, key: &hmac::Key, threads: usize) -> Result<Vec<i64>, EngineFailure> {
     const BATCH: usize = 1 << 14;
+    let batches = parallel(threads, field.distinct().div_ceil(BATCH), |batch| {
+        let codes = batch * BATCH..((batch + 1) * BATCH).min(field.distinct());
+        Ok(codes.map(|code| digest_of(field.label(code), kind, key)).collect::<Vec<i64>>())
+    })?;
+    Ok(batches.concat())
+}
+
+/// The same of one identifier.
+pub(super) fn digest_of(identifier: &str, kind: Option<LinkageKey>, key: &hmac::Key) -> i64 {
     let kind = match kind {
         None => 0u8,
         Some(LinkageKey::ResidentId) => 1,
@@ -299,17 +308,10 @@ fn keyed(field: &Field<'_>, kind: Option<LinkageKey>, key: &hmac::Key, threads: 
         Some(LinkageKey::Plate) => 4,
         Some(LinkageKey::Opaque) => 5,
     };
-    let batches = parallel(threads, field.distinct().div_ceil(BATCH), |batch| {
-        let codes = batch * BATCH..((batch + 1) * BATCH).min(field.distinct());
-        let digest = |code| {
-            let mut context = hmac::Context::with_key(key);
-            context.update(&[kind]);
-            context.update(field.label(code).as_bytes());
-            let tag = context.sign();
-            let first = tag.as_ref().first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
-            i64::try_from(first >> 1).unwrap_or(0)
-        };
-        Ok(codes.map(digest).collect::<Vec<i64>>())
-    })?;
-    Ok(batches.concat())
+    let mut context = hmac::Context::with_key(key);
+    context.update(&[kind]);
+    context.update(identifier.as_bytes());
+    let tag = context.sign();
+    let first = tag.as_ref().first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
+    i64::try_from(first >> 1).unwrap_or(0)
 }

@@ -14,6 +14,7 @@
 //! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
 //! | `table` | requests resolved, cells told |
+//! | `subject` | one subject's rows handed to a guest: verification |
 //! | `fold` | blocks of units, clipped and summed exactly: the private door |
 //!
 //! Rows of one privacy unit stand next to each other in every view (sorted by a keyed hash of the unit), so that all evidence
@@ -31,6 +32,7 @@ mod parallel;
 mod reduce;
 mod runs;
 mod select;
+mod subject;
 mod table;
 mod view;
 
@@ -47,7 +49,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, or one `Fold`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, or one `Fold`, or one `Subject`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -75,6 +77,10 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
             },
             EngineRequest::Fold(plan) => match &view {
                 Some(view) => return fold::serve(channel, view, &plan),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Subject(plan) => match &view {
+                Some(view) => return subject::serve(channel, view, &plan, descriptors),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Guest | EngineRequest::Round(_) => Err(EngineFailure::Plan.into()),

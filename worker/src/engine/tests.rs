@@ -638,7 +638,12 @@ fn contributors_tell_sets_of_rows_apart() {
         };
         let all = of("grade").iter().fold(0u128, |sum, c| sum.wrapping_add(c.contributors));
         // Any partition of the rows sums to the same, and different sets differ.
-        assert_eq!(all, of("opened").iter().fold(0u128, |sum, c| sum.wrapping_add(c.contributors)), "seed {seed}: {}", names.len() + rows.len());
+        assert_eq!(
+            all,
+            of("opened").iter().fold(0u128, |sum, c| sum.wrapping_add(c.contributors)),
+            "seed {seed}: {}",
+            names.len() + rows.len()
+        );
         for cell in of("grade") {
             sets.insert((seed, cell.contributors));
             cells += 1;

@@ -31,13 +31,13 @@ const KEEP_RESIDENT_BYTES: usize = 128 << 10;
 pub fn map(start: &FoldStart, fds: Vec<OwnedFd>, confine: Confine<'_>) -> Result<(), FrameError> {
     let [code, socket] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| FrameError::Descriptors)?;
     let mut channel = Channel::plain(UnixStream::from(socket));
-    let sandbox = Sandbox::load(start, code, "contribute", confine).ok_or(FrameError::Malformed)?;
+    let fold = Fold::load(start, code, "contribute", confine).ok_or(FrameError::Malformed)?;
     let mut state = Vec::new();
     loop {
         match channel.receive::<MapRequest>()?.0 {
             MapRequest::State(Floats(next)) => state = next,
             MapRequest::Blocks(batch) => {
-                let contributions = sandbox.batch(&state, &batch).ok_or(FrameError::Malformed)?;
+                let contributions = fold.batch(&state, &batch).ok_or(FrameError::Malformed)?;
                 channel.send(&MapReply(contributions), &[])?;
             }
         }
@@ -53,29 +53,44 @@ pub fn update(channel: &Channel, start: &FoldStart, fds: Vec<OwnedFd>, confine: 
     // From the first guest instruction on no descriptor can be received: the same socket, without them.
     let socket = channel.as_fd().try_clone_to_owned().map_err(FrameError::Io)?;
     let mut channel = Channel::plain(UnixStream::from(socket));
-    let sandbox = Sandbox::load(start, code, "update", confine).ok_or(FrameError::Malformed)?;
+    let fold = Fold::load(start, code, "update", confine).ok_or(FrameError::Malformed)?;
     loop {
         let (request, _) = channel.receive::<UpdateRequest>()?;
-        channel.send(&UpdateReply(sandbox.update(&request)), &[])?;
+        channel.send(&UpdateReply(fold.update(&request)), &[])?;
     }
 }
 
+/// A fold that is loaded.
+struct Fold<'s> {
+    sandbox: Sandbox,
+    start: &'s FoldStart,
+}
+
+/// What an instance may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance {
+    /// Fuel.
+    pub fuel: u64,
+    /// Linear memory.
+    pub memory_bytes_max: u64,
+    /// What the host may allocate for its answer.
+    pub answer_bytes_max: usize,
+}
+
 /// A loaded module, ready for as many instances as come.
-struct Sandbox<'s> {
+pub(super) struct Sandbox {
     engine: Engine,
     ready: InstancePre<Growth>,
-    function: ComponentExportIndex,
-    start: &'s FoldStart,
-    answer_bytes_max: usize,
+    pub(super) function: ComponentExportIndex,
+    allowance: Allowance,
     _confined: Confined,
 }
 
-impl<'s> Sandbox<'s> {
+impl Sandbox {
     /// Loads the code and gives up what is needed for it. Nothing of the module runs here.
-    fn load(start: &'s FoldStart, code: OwnedFd, function: &str, confine: Confine<'_>) -> Option<Self> {
-        LimitExceeded::check("fold_memory_bytes_max", Limits::STANDARD.fold_memory_bytes_max, 0, start.memory_bytes_max).ok()?;
-        LimitExceeded::check("fold_fuel_max", Limits::STANDARD.fold_fuel_max, 0, start.fuel).ok()?;
-        start.manifest.validate().ok()?;
+    pub(super) fn load(allowance: Allowance, code: OwnedFd, function: &str, confine: Confine<'_>) -> Option<Self> {
+        LimitExceeded::check("fold_memory_bytes_max", Limits::STANDARD.fold_memory_bytes_max, 0, allowance.memory_bytes_max).ok()?;
+        LimitExceeded::check("fold_fuel_max", Limits::STANDARD.fold_fuel_max, 0, allowance.fuel).ok()?;
         let engine = Engine::new(&pooled().ok()?).ok()?;
         let component = load::load(&engine, code).ok()?;
         // Nothing is linked: a fold imports nothing.
@@ -83,20 +98,28 @@ impl<'s> Sandbox<'s> {
         let function = component.get_export_index(None, function)?;
         // The image is a file of its own, which cannot be made later.
         component.initialize_copy_on_write_image().ok()?;
-        // Twice the longest answer that is one.
-        let answer_bytes_max = usize::try_from(start.manifest.dimension.max(start.manifest.state)).ok()?.checked_mul(24)?.max(1 << 10);
         let confined = confine(Last::Fold).ok()?;
-        Some(Self { engine, ready, function, start, answer_bytes_max, _confined: confined })
+        Some(Self { engine, ready, function, allowance, _confined: confined })
     }
 
     /// A fresh instance with its fuel; a start function runs here.
-    fn fresh(&self) -> wasmtime::Result<(Store<Growth>, Instance)> {
-        let mut store = Store::new(&self.engine, Growth::new(self.start.memory_bytes_max));
+    pub(super) fn fresh(&self) -> wasmtime::Result<(Store<Growth>, Instance)> {
+        let mut store = Store::new(&self.engine, Growth::new(self.allowance.memory_bytes_max));
         store.limiter(|growth| growth);
-        store.set_fuel(self.start.fuel)?;
-        store.set_hostcall_fuel(self.answer_bytes_max);
+        store.set_fuel(self.allowance.fuel)?;
+        store.set_hostcall_fuel(self.allowance.answer_bytes_max);
         let instance = self.ready.instantiate(&mut store)?;
         Ok((store, instance))
+    }
+}
+
+impl<'s> Fold<'s> {
+    fn load(start: &'s FoldStart, code: OwnedFd, function: &str, confine: Confine<'_>) -> Option<Self> {
+        start.manifest.validate().ok()?;
+        // Twice the longest answer that is one.
+        let answer_bytes_max = usize::try_from(start.manifest.dimension.max(start.manifest.state)).ok()?.checked_mul(24)?.max(1 << 10);
+        let allowance = Allowance { fuel: start.fuel, memory_bytes_max: start.memory_bytes_max, answer_bytes_max };
+        Some(Self { sandbox: Sandbox::load(allowance, code, function, confine)?, start })
     }
 
     /// One contribution a block; none where the batch is not one.
@@ -123,9 +146,9 @@ impl<'s> Sandbox<'s> {
     }
 
     fn contribute(&self, state: &[f64], units: &[u32], values: &[i64], missing: &[u8]) -> Contribution {
-        let answer = self.fresh().and_then(|(mut store, instance)| {
+        let answer = self.sandbox.fresh().and_then(|(mut store, instance)| {
             let contribute =
-                instance.get_typed_func::<(&[f64], &[u32], &[i64], &[u8]), ((Vec<u32>, Vec<f64>),)>(&mut store, &self.function)?;
+                instance.get_typed_func::<(&[f64], &[u32], &[i64], &[u8]), ((Vec<u32>, Vec<f64>),)>(&mut store, &self.sandbox.function)?;
             contribute.call(&mut store, (state, units, values, missing))
         });
         match answer {
@@ -135,8 +158,8 @@ impl<'s> Sandbox<'s> {
     }
 
     fn update(&self, request: &UpdateRequest) -> Option<Floats> {
-        let (mut store, instance) = self.fresh().ok()?;
-        let update = instance.get_typed_func::<(u32, &[f64], &[f64]), (Vec<f64>,)>(&mut store, &self.function).ok()?;
+        let (mut store, instance) = self.sandbox.fresh().ok()?;
+        let update = instance.get_typed_func::<(u32, &[f64], &[f64]), (Vec<f64>,)>(&mut store, &self.sandbox.function).ok()?;
         let (next,) = update.call(&mut store, (request.round, &request.state.0, &request.noised.0)).ok()?;
         let good = next.len() as u64 == u64::from(self.start.manifest.state) && next.iter().all(|value| value.is_finite());
         good.then_some(Floats(next))

@@ -1,4 +1,5 @@
-//! The `guest` role: one module in its sandbox, over one view or ([`fold`]) over one block at a time.
+//! The `guest` role: one module in its sandbox, over one view, over one block at a time ([`fold`]) or over one
+//! subject ([`verify`]).
 //!
 //! What the module hands back is kept until it returned, then sent in one order (derived columns, tables, models), so that the
 //! order of its calls says nothing. A run that fails sends the failure alone.
@@ -8,6 +9,7 @@ mod fold;
 mod host;
 mod link;
 mod load;
+mod verify;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -40,6 +42,7 @@ fn converse(channel: &mut Channel, confine: impl Fn(Last) -> std::io::Result<Con
         GuestOpening::Run(request) => request,
         GuestOpening::Map(start) => return fold::map(&start, fds, &confine),
         GuestOpening::Update(start) => return fold::update(channel, &start, fds, &confine),
+        GuestOpening::Answer(start) => return verify::answer(channel, &start, fds, &confine),
     };
     let synthetic = request.synthetic;
     let mut log = String::new();

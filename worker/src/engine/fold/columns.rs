@@ -9,10 +9,10 @@ use protocol::message::EngineFailure;
 use super::super::view::View;
 
 /// Columns in a map's order.
-pub(super) struct Columns<'v>(Vec<One<'v>>);
+pub(in crate::engine) struct Columns<'v>(Vec<One<'v>>);
 
 /// One column.
-pub(super) struct One<'v> {
+pub(in crate::engine) struct One<'v> {
     values: Values<'v>,
     column: Column<'v>,
 }
@@ -28,17 +28,17 @@ impl<'v> Columns<'v> {
     ///
     /// # Errors
     /// [`FoldError::Column`] for one that is not granted, or of another type.
-    pub(super) fn of(view: &'v View, wanted: &[FoldColumn]) -> Result<Self, EngineFailure> {
+    pub(in crate::engine) fn of(view: &'v View, wanted: &[FoldColumn]) -> Result<Self, EngineFailure> {
         wanted.iter().map(|w| One::of(view, &w.name, &w.ty)).collect::<Result<_, _>>().map(Self)
     }
 
     /// How many.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::engine) fn count(&self) -> usize {
         self.0.len()
     }
 
     /// Each.
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, One<'v>> {
+    pub(in crate::engine) fn iter(&self) -> std::slice::Iter<'_, One<'v>> {
         self.0.iter()
     }
 }
@@ -48,7 +48,7 @@ impl<'v> One<'v> {
     ///
     /// # Errors
     /// As [`Columns::of`].
-    pub(super) fn of(view: &'v View, name: &str, ty: &FoldType) -> Result<Self, EngineFailure> {
+    pub(in crate::engine) fn of(view: &'v View, name: &str, ty: &FoldType) -> Result<Self, EngineFailure> {
         let (has, column) = view.granted(name).filter(|(has, _)| readable(ty, has)).ok_or(FoldError::Column)?;
         debug_assert_eq!(column.rows(), view.rows as u64, "{has:?}");
         let values = match ty {
@@ -64,7 +64,7 @@ impl<'v> One<'v> {
 
     /// The value of a row; `None` where it is missing.
     #[inline]
-    pub(super) fn get(&self, row: usize) -> Option<i64> {
+    pub(in crate::engine) fn get(&self, row: usize) -> Option<i64> {
         if !self.column.is_valid(row) {
             return None;
         }
@@ -75,7 +75,7 @@ impl<'v> One<'v> {
     }
 
     /// All values, where none is missing and they are integers: for passes that go through memory once.
-    pub(super) fn plain(&self) -> Option<&'v [i64]> {
+    pub(in crate::engine) fn plain(&self) -> Option<&'v [i64]> {
         match &self.values {
             Values::Integers(values) if self.column.validity().is_none() => Some(values),
             _ => None,

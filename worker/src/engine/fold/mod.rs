@@ -19,7 +19,7 @@
 
 mod blocks;
 mod built_in;
-mod columns;
+pub(super) mod columns;
 mod guest;
 mod reduce;
 
