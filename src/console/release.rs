@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Posted, Shown, Trouble};
 use super::frame::LISTS;
-use super::json::{day, figure, list, text, texts, time};
+use super::json::{day, figure, is, list, text, texts, time};
 use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
 use super::releases::{Papers, clock, keys, module, said, state, tone};
 use super::{labels, preview};
@@ -183,7 +183,7 @@ fn artefact(desk: &Desk, release: &Value, copy: &Copy) -> Section {
             }
         }
         Copy::Closed if text(release, "/state") == "refused" => section.part(Part::note(Tone::Plain, w.artefact_never)),
-        Copy::Closed if desk.is(&[Role::OutputChecker, Role::Authority]) => {
+        Copy::Closed if desk.is(&[Role::Authority]) || is(release, "/review/duty") => {
             let action = format!("/console/releases/{}/copy#artefact", text(release, "/id"));
             section.hint(w.artefact_trace).form(Form::new(action, desk.mark(), w.artefact_open).quiet())
         }

@@ -91,6 +91,7 @@ fn checker_decides(browser: &Browser, world: &World) {
     look(browser, world, "/console/releases", "releases-checker");
     look(browser, world, &format!("/console/releases/{}", world.table), "release-table");
     assert!(browser.text().contains("已抑制"), "suppressed cells are marked");
+    sign_in(browser, world, "reviewer-song");
     let held = format!("/console/releases/{}", world.models[0]);
     look(browser, world, &held, "release-held");
     assert!(!browser.text().contains("截距"), "the artefact shows to nobody who did not ask for the review copy");
