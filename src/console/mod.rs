@@ -62,7 +62,6 @@ pub fn router(interface: &Interface) -> Router {
         .route("/console/releases", get(releases::list))
         .route("/console/releases/{id}", get(release::show))
         .route("/console/releases/{id}/copy", post(release::copy))
-        .route("/console/releases/{id}/review", post(release::review))
         .route("/console/releases/{id}/veto", post(release::veto))
         .route("/console/jobs", get(jobs::list).post(jobs::submit))
         .route("/console/jobs/{id}", get(jobs::show))

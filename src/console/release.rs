@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Posted, Shown, Trouble};
 use super::frame::LISTS;
-use super::json::{day, figure, list, text, texts, time};
+use super::json::{day, figure, is, list, text, texts, time};
 use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
 use super::releases::{Papers, clock, keys, module, said, state, tone};
 use super::{labels, preview};
-use crate::gate::REASONS;
 use crate::policy::Role;
 
 /// What is shown of the artefact.
@@ -184,7 +183,7 @@ fn artefact(desk: &Desk, release: &Value, copy: &Copy) -> Section {
             }
         }
         Copy::Closed if text(release, "/state") == "refused" => section.part(Part::note(Tone::Plain, w.artefact_never)),
-        Copy::Closed if desk.is(&[Role::OutputChecker, Role::Authority]) => {
+        Copy::Closed if desk.is(&[Role::Authority]) || is(release, "/review/duty") => {
             let action = format!("/console/releases/{}/copy#artefact", text(release, "/id"));
             section.hint(w.artefact_trace).form(Form::new(action, desk.mark(), w.artefact_open).quiet())
         }
@@ -198,10 +197,17 @@ fn approval(desk: &Desk, release: &Value) -> Section {
     let reason = text(release, "/reason");
     let facts = Facts::default()
         .add(w.state, state(desk, text(release, "/state")))
+        .add(w.stage, Cell::text(desk.say(text(release, "/review/stage"))))
+        .add(w.round, Cell::text(figure(release, "/review/round")))
+        .add(w.votes_in, Cell::text(figure(release, "/review/votes_in")))
         .add(w.reason, Cell::text(desk.say(reason)))
         .add(w.decided_at, Cell::text(time(release, "/decided_at")))
         .add(w.col_clock, clock(desk, release));
-    let section = Section::new("approval", w.sec_approval).facts(facts);
+    let mut section = Section::new("approval", w.sec_approval).facts(facts);
+    let rounds = release.pointer("/review/rounds").unwrap_or(&Value::Null);
+    if !list(rounds, "").is_empty() {
+        section = preview::named(desk, section, w.rounds, rounds);
+    }
     let id = text(release, "/id");
     if text(release, "/state") != "held" {
         return section;
@@ -215,31 +221,7 @@ fn approval(desk: &Desk, release: &Value) -> Section {
         return section;
     }
     let own = [text(release, "/org"), text(release, "/facts/author_org")].contains(&desk.me().org.as_str());
-    if own {
-        return section.part(Part::note(Tone::Plain, w.own_review));
-    }
-    section.form(decide(desk, id))
-}
-
-/// Reasons of the closed list, each with its clauses; the reason says which way the vote goes.
-fn decide(desk: &Desk, id: &str) -> Form {
-    let w = desk.w();
-    let options = REASONS.iter().filter_map(|(reason, approves, articles)| {
-        let word = serde_json::to_value(reason).ok()?.as_str()?.to_owned();
-        let articles: Vec<String> = articles.iter().map(|c| labels::article(desk.lang(), c)).collect();
-        let decision = if *approves { w.approve } else { w.deny };
-        Some((word.clone(), format!("{decision}: {}", desk.say(&word)), articles.join(desk.lang().separator())))
-    });
-    let choice = Field::Choice { name: "reason", label: w.decide_text.into(), options: options.collect() };
-    Form::new(format!("/console/releases/{id}/review"), desk.mark(), w.decide).field(choice)
-}
-
-/// A checker's decision: the reason says which.
-pub(super) async fn review(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
-    let reason = posted.field("reason");
-    let approve = REASONS.iter().any(|(r, approves, _)| *approves && serde_json::to_value(r).is_ok_and(|v| v == reason));
-    posted.desk.post(&format!("/v1/releases/{id}/review"), &json!({ "approve": approve, "reason": reason })).await?;
-    Ok(posted.desk.back(&format!("/console/releases/{id}"), if approve { "approved" } else { "denied" }))
+    section.part(Part::note(Tone::Plain, if own { w.own_review } else { w.vote_text }))
 }
 
 /// A provider's objection.

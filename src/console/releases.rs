@@ -141,8 +141,8 @@ fn opinion(desk: &Desk, release: &Value) -> Cell {
 
 /// The reply clock of a request, where it has one.
 pub(super) fn clock(desk: &Desk, release: &Value) -> Cell {
-    let due = ["/due", "/request/due", "/review/due"].into_iter().find(|p| !text(release, p).is_empty());
-    let overdue = ["/overdue", "/request/overdue", "/review/overdue"].into_iter().any(|p| is(release, p));
+    let due = ["/review/clock/due"].into_iter().find(|p| !text(release, p).is_empty());
+    let overdue = ["/review/clock/overdue"].into_iter().any(|p| is(release, p));
     match due {
         None => Cell::dash(),
         Some(due) if overdue => Cell::chip(Tone::Bad, desk.w().stale).line().and_muted(day(release, due)),

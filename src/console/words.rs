@@ -265,7 +265,11 @@ words! {
     deny = "Deny" | "不同意";
     veto = "Object (veto)" | "提出异议(否决)";
     veto_text = "An output that rests on your data does not leave if you object." | "您提出异议后，基于贵单位数据的该输出不得出域。";
-    decide_text = "Give one reason of the closed list; it stands in the log with its clause." | "请从固定清单中选择一项理由，理由及条款将记入日志。";
+    vote_text = "Two reviewers vote, each with a signature of their own: `fusebox release vote`. What one says is told to nobody before both are in." | "由两名审核人分别签名表决：fusebox release vote。两票齐备前，任何人均看不到表决内容。";
+    stage = "Stage" | "办理阶段";
+    round = "Round" | "审核轮次";
+    votes_in = "Votes in" | "已收表决数";
+    rounds = "Rounds of review" | "历次审核";
     own_review = "You may not review what comes from your own organisation." | "不得审核本单位提交的事项。";
     // Jobs
     jobs_lead = "Jobs that you may see, newest first." | "您有权查看的任务，最新在前。";

@@ -76,8 +76,8 @@ fn header<'a>(page: &'a Page, name: &str) -> &'a str {
     page.headers.get(name).map(|v| v.to_str().unwrap()).unwrap_or_default()
 }
 
-const LISTS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "rival-qian"];
-const PAPERS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li"];
+const LISTS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "reviewer-song", "rival-qian"];
+const PAPERS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "reviewer-song"];
 const EVERYONE: &[&str] = &[];
 
 /// Pages with those who see them (none named: all).
@@ -90,7 +90,7 @@ fn pages(world: &World) -> Vec<(String, &'static [&'static str])> {
         ("/console/jobs".into(), LISTS),
         (format!("/console/jobs/{table_job}"), PAPERS),
         ("/console/modules".into(), LISTS),
-        (format!("/console/modules/{module}"), &["authority-chen", "operator-wang", "researcher-he", "checker-li"]),
+        (format!("/console/modules/{module}"), &["authority-chen", "operator-wang", "researcher-he", "checker-li", "reviewer-song"]),
         ("/console/papers".into(), LISTS),
         ("/console/papers/agreements/credit-2026".into(), PAPERS),
         ("/console/papers/applications/credit-application-2026".into(), PAPERS),
@@ -100,7 +100,7 @@ fn pages(world: &World) -> Vec<(String, &'static [&'static str])> {
         ("/console/machine".into(), &["system-gao", "security-ma"]),
         ("/console/freeze".into(), &["authority-chen", "tax-zhao", "security-ma"]),
         ("/console/clauses".into(), EVERYONE),
-        (format!("/console/releases/{table}"), &["authority-chen", "checker-li"]),
+        (format!("/console/releases/{table}"), &["authority-chen", "checker-li", "reviewer-song"]),
     ]
 }
 
@@ -149,10 +149,10 @@ pub fn forms_are_of_their_session(world: &World) {
     let before = world.leaves_of("\"request.form\"");
     let mut checker = Hand::signed_in(world, "checker-li");
     let other = Hand::signed_in(world, "checker-li").get("/console/releases").html;
-    let path = format!("/console/releases/{}/review", world.models[0]);
+    let path = format!("/console/releases/{}/copy", world.models[0]);
     let own = mark(&checker.get("/console/releases").html);
     for (mark, site) in [("", "same-origin"), (mark(&other).as_str(), "same-origin"), (own.as_str(), "cross-site")] {
-        let page = checker.post(&path, &[("mark", mark), ("reason", "sound")], &[("sec-fetch-site", site)]);
+        let page = checker.post(&path, &[("mark", mark)], &[("sec-fetch-site", site)]);
         assert_eq!(page.status, 403, "{}", page.html);
         assert!(page.html.contains("request.form"));
     }

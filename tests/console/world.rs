@@ -1,18 +1,20 @@
 //! The credit scenario with a table that left, two models that are held, and everyone who looks.
 
 use credit_generator::{Data, Options, PURPOSE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::scenario::{Member, Scenario};
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, until};
 
 /// Everyone: account, organisation, role.
-pub const WHO: [(&str, &str, &str); 9] = [
+pub const WHO: [(&str, &str, &str); 10] = [
     ("authority-chen", "data-authority", "authority"),
     ("tax-zhao", "tax-bureau", "provider"),
     ("operator-wang", "harbour-bank", "operator"),
     ("researcher-he", "harbour-bank", "researcher"),
     ("checker-li", "data-exchange-centre", "output_checker"),
+    // The other one approved the module, and so does not review what came of it.
+    ("reviewer-song", "review-office", "output_checker"),
     ("system-gao", "platform", "system_admin"),
     ("security-ma", "platform", "security_admin"),
     ("auditor-xu", "audit-office", "auditor"),
@@ -56,6 +58,14 @@ impl World {
             ended["releases"][0].as_str().unwrap_or_else(|| panic!("{ended}")).to_owned()
         };
         let (table, models) = (release(&table_job), [release(&first), release(&second)]);
+        for model in &models {
+            // The operator may do so once it sees the output, on the quantum.
+            let statement = json!({ "purpose": "小微企业信贷评分", "context": "仅用于授信审批" });
+            until("the request", || {
+                let filed = scenario.operator.post(&format!("/v1/releases/{model}/request"), &statement);
+                (200..300).contains(&filed.status).then_some(())
+            });
+        }
         for (id, org, role) in WHO {
             server.person(id, org, role);
         }
