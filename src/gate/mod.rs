@@ -23,7 +23,6 @@ mod review;
 mod verification;
 
 pub use audit::MIGRATION as AUDIT;
-pub use own::MIGRATION as OWN;
 pub use checks::Check;
 pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
@@ -33,6 +32,7 @@ pub use ledger::{
     namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
 };
 pub use ledger_tables::MIGRATION as LEDGER;
+pub use own::MIGRATION as OWN;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};

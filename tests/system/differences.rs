@@ -110,6 +110,7 @@ fn tables_that_differ_by_a_firm_wait_whoever_asks() {
     // Another operator over the same public data, through rows of its own plan.
     let other = rival_runs(&world, r#"{ column = "kwh", op = "ne", value = "1074" }"#);
     assert_eq!(world.output(&other)["state"], "held", "{other}");
-    let causes: Vec<Value> = world.leaves().into_iter().filter(|(k, _)| *k == LeafKind::Audit).map(|(_, body)| body["cause"].clone()).collect();
+    let causes: Vec<Value> =
+        world.leaves().into_iter().filter(|(k, _)| *k == LeafKind::Audit).map(|(_, body)| body["cause"].clone()).collect();
     assert_eq!(causes, ["difference", "difference"]);
 }
