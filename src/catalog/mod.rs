@@ -7,6 +7,7 @@
 mod constants;
 mod document;
 mod entry;
+mod identity;
 mod plan;
 mod private;
 mod resolve;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::limits::Limits;
 use protocol::plan::{
-    ColumnRef, FilterOp, FusePlan, IdentityColumn, JoinKind, PlanJoin, PlanMember, PlanOutput, RowFilter, RowIdentity, Transform, ViewType,
+    ColumnRef, FilterOp, FusePlan, JoinKind, PlanJoin, PlanMember, PlanOutput, RowFilter, RowIdentity, Transform, ViewType,
 };
 use protocol::schema::{ColumnSchema, ColumnType, Role, is_name};
 
 use super::constants::{literal, refuse, resolve_transform};
 use super::entry::{AccessClass, CatalogueEntry, ColumnEntry, SecurityLevel};
+use super::identity::row_identity;
 use super::plan::{FilterDocument, FusionPlan, JoinDocument, OutputDocument};
 use crate::clock::Date;
 use crate::id::{DatasetId, Name, OrgId};
@@ -245,7 +246,8 @@ impl<'a> Resolver<'a> {
         let (today, threads) = (self.run.today.days(), self.run.threads.max(1));
         let identity = RowIdentity { member: unit.member, dataset: String::new(), columns: Vec::new() };
         let mut fuse = FusePlan { members, joins, outputs, unit, purpose, today, identity, threads };
-        fuse.identity = self.identity(&fuse);
+        let loaded: Vec<_> = self.members.iter().map(|m| (m.entry, m.columns.as_slice())).collect();
+        fuse.identity = row_identity(&fuse, &loaded);
         Ok(ResolvedPlan {
             fuse,
             level: resolved.iter().map(|m| m.level).max().unwrap_or(SecurityLevel::Core),
@@ -254,27 +256,6 @@ impl<'a> Resolver<'a> {
             members: resolved,
             provenance,
         })
-    }
-
-    /// Whose rows the audit across releases counts, and what they are known by.
-    fn identity(&self, fuse: &FusePlan) -> RowIdentity {
-        let carrier = fuse.carriers().first().copied();
-        let member = carrier.unwrap_or(fuse.unit.member);
-        let Some(at) = self.members.get(usize::from(member)) else {
-            return RowIdentity { member, dataset: String::new(), columns: Vec::new() };
-        };
-        let mut columns: Vec<(&ColumnSchema, IdentityColumn)> = Vec::new();
-        // Without a carrier the rows are the operator's own, and known by their unit.
-        for (column, index) in at.entry.columns.iter().zip(0u16..).take_while(|_| carrier.is_some()) {
-            let loaded = at.columns.iter().zip(0u16..).find(|(c, _)| **c == index).map(|(_, i)| IdentityColumn::Loaded(i));
-            columns.push((&column.schema, loaded.unwrap_or_else(|| IdentityColumn::Extra(column.schema.clone()))));
-        }
-        columns.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-        RowIdentity {
-            member,
-            dataset: if carrier.is_some() { at.entry.id.to_string() } else { String::new() },
-            columns: columns.into_iter().map(|(_, c)| c).collect(),
-        }
     }
 
     /// Member and column of `alias.column`, among the first `before` members.

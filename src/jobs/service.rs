@@ -55,7 +55,6 @@ struct Inner {
     code: Mutex<HashMap<ModuleDigest, Arc<OwnedFd>>>,
     at_work: Mutex<HashMap<JobId, KillSwitch>>,
     settling: Arc<settle::Waiting>,
-    audit: Mutex<()>,
     wake: (Mutex<Bell>, Condvar),
     changed: tokio::sync::watch::Sender<u64>,
 }
@@ -102,7 +101,6 @@ impl Jobs {
             code: Mutex::default(),
             at_work: Mutex::default(),
             settling: Arc::default(),
-            audit: Mutex::default(),
             wake: Default::default(),
             changed,
         }));
@@ -220,11 +218,6 @@ impl Jobs {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.0.settling.close(self);
-    }
-
-    /// Held while tables are audited, sealed and recorded.
-    pub(super) fn audit_turn(&self) -> MutexGuard<'_, ()> {
-        lock(&self.0.audit)
     }
 
     /// Ends that wait for the time quantum.

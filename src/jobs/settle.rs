@@ -14,11 +14,12 @@ use crate::id::JobId;
 /// What is done at the time.
 type End = Box<dyn FnOnce(&Jobs) + Send>;
 
-/// Ends that wait.
+/// Ends that wait: for their time, or for their turn.
 #[derive(Default)]
 pub(super) struct Waiting {
     line: Mutex<Line>,
     moved: Condvar,
+    audited: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -83,6 +84,11 @@ pub(super) fn start(waiting: &Arc<Waiting>, jobs: impl Fn() -> Option<Jobs> + Se
 }
 
 impl Jobs {
+    /// Held while tables are audited, sealed and recorded.
+    pub(super) fn audit_turn(&self) -> MutexGuard<'_, ()> {
+        self.waiting().audited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does `end` on the time quantum.
     pub(super) fn settle_at(&self, at: Timestamp, end: impl FnOnce(&Self) + Send + 'static) {
         self.waiting().put(self, at, Box::new(end));
