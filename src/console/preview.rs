@@ -68,7 +68,7 @@ fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
 }
 
 /// Any other document as names and values, nested names joined by dots.
-fn named(desk: &Desk, section: Section, caption: &str, value: &Value) -> Section {
+pub(super) fn named(desk: &Desk, section: Section, caption: &str, value: &Value) -> Section {
     let w = desk.w();
     let mut table = Table::new(caption, &[w.name, w.value], w.none_yet);
     let mut rows = Vec::new();

@@ -4,7 +4,7 @@ use crate::rust_text::{self, File};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Modules of `src/` from left to right; a module imports what stands left of it or beside it, never in a circle.
-const ORDER: [&[&str]; 9] = [
+const ORDER: [&[&str]; 10] = [
     &["id", "limits", "clock", "refusal"],
     &["store"],
     &["tlog", "policy", "catalog", "agreement", "sdc", "dp"],

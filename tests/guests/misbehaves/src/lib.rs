@@ -33,7 +33,7 @@ fn run(view: &View) -> Result<(), Error> {
         15 => derive::append_integers(0, &vec![1; rows(view)], &[]),
         16 => derive::append_codes(7, &[0; 8], &[]),
         17 => derive::append_codes(0, &[0; 8], &[255, 255]),
-        18 => tables::request("no spaces", &[], &[]),
+        18 => tables::request("no spaces", &[], &[], tables::Margins::None),
         19 => table("t").key("secret").count("n").request(),
         20 => (0..17).for_each(|i| table(&format!("t{i}")).count("n").request()),
         21 => submit(&model(f64::NAN, "amount")),
