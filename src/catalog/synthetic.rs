@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(view, synthetic_view(&plan, 3000, 7).unwrap());
         assert_ne!(view.bytes, synthetic_view(&plan, 3000, 8).unwrap().bytes);
         let names: Vec<_> = view.columns.iter().map(|c| c.name.as_str()).collect();
-        assert_eq!(names, ["firm", "vat_band", "default_12m", "district", "month", "unit_ordinal", "foreign"]);
+        assert_eq!(names, ["firm", "vat_band", "default_12m", "district", "month", "unit_ordinal", "foreign", "row_identity"]);
         assert_eq!((view.columns[3].provenance.as_str(), &view.columns[3].ty), ("bank.branch", &ViewType::Category { declared: false }));
         let aligned: Vec<AlignedBytes> = view.bytes.iter().map(|b| b.as_slice().into()).collect();
         let columns: Vec<Column<'_>> = aligned.iter().map(|b| Column::parse(b.as_slice()).unwrap()).collect();

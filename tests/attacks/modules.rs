@@ -36,12 +36,6 @@ impl Script {
         self
     }
 
-    /// Asks for a table with its margins: `rollup` or `cube`.
-    pub fn with_margins(mut self, name: &str, margins: &str, keys: &str, measures: &str) -> Self {
-        writeln!(self.lines, "table {name} {margins} {keys} {measures}").unwrap();
-        self
-    }
-
     /// The module: the script written over its place, the manifest appended. Each has another version, so that none is known already.
     pub fn module(&self) -> Vec<u8> {
         static VERSION: AtomicUsize = AtomicUsize::new(0);

@@ -132,7 +132,16 @@ impl Browser {
     /// A picture of the whole page.
     pub fn picture(&self, name: &str) {
         self.number.set(self.number.get() + 1);
-        let taken = self.chrome("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": true }));
+        let what = json!({ "cmd": "Page.captureScreenshot", "params": { "format": "png", "captureBeyondViewport": true } });
+        let started = Instant::now();
+        // A page that was just opened may not be laid out yet: it has no width then.
+        let taken = loop {
+            match send("POST", &format!("{}/goog/cdp/execute", self.session), Some(&what)) {
+                Ok(taken) => break taken,
+                Err(error) => assert!(started.elapsed() < WORDS_WITHIN, "{name}: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
         let bytes = STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
         std::fs::write(self.shots.join(format!("{:02}-{name}.png", self.number.get())), bytes).unwrap();
     }

@@ -23,7 +23,7 @@
 //! # Bound
 //!
 //! Work is counted in steps ([`STEPS_MAX`]), not in time, so that the verdict depends on nothing but the cells; beyond it there is none,
-//! and the table is held. `cargo xtask bench audit` says which cells and atoms that is.
+//! and the table is held.
 
 mod atoms;
 mod echelon;

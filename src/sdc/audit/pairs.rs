@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use super::atoms::{Atoms, add, digest};
 use super::{Found, Steps, TooLarge};
 
+/// A cell that was seen, or nothing at all, with its small atoms and how often.
+type Seen = (Option<usize>, Vec<(u32, u32)>);
+
 /// Finds a pair of which at least one is new (index `first_new` on) and whose difference has a unit but fewer than `k`. Nothing at all
 /// counts as a cell too.
 ///
 /// Two cells that differ in an atom of `k` units need no further look, so cells are compared only where their big atoms agree.
 pub(super) fn find(atoms: &Atoms, first_new: usize, k: usize, seed: u64, steps: &mut Steps) -> Result<Option<Found>, TooLarge> {
-    let mut groups: HashMap<u128, Vec<(Option<usize>, Vec<(u32, u32)>)>> = HashMap::new();
+    let mut groups: HashMap<u128, Vec<Seen>> = HashMap::new();
     groups.entry(0).or_default().push((None, Vec::new()));
     for (c, cell) in atoms.cells.iter().enumerate() {
         let mut big = 0u128;
