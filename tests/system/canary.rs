@@ -580,7 +580,8 @@ fn everything(world: &World, tape: &Tape) {
         }
     }
     let states: Vec<Value> = world.checker().get("/v1/jobs").good().as_array().unwrap().iter().map(|j| j["state"].clone()).collect();
-    assert!(states.iter().all(|s| s.as_str().is_some_and(is_final)), "{states:?}");
+    // Nothing is at work any more: ended, or waiting for people (a figure over a derived number is held).
+    assert!(states.iter().all(|s| s.as_str().is_some_and(|s| is_final(s) || s == "in_review")), "{states:?}");
     for (kind, body) in world.leaves() {
         tape.0.lock().unwrap().extend_from_slice(format!("{kind:?} {body}\n").as_bytes());
     }
