@@ -103,7 +103,7 @@ fn tables_that_differ_by_a_firm_wait_whoever_asks() {
     let id = output["id"].as_str().unwrap();
     let told = world.operator().get(&format!("/v1/releases/{id}"));
     assert!(!String::from_utf8_lossy(&told.bytes).contains("difference\""), "{}", String::from_utf8_lossy(&told.bytes));
-    let evidence = world.checker().get(&format!("/v1/releases/{id}/evidence")).good();
+    let evidence = world.authority().get(&format!("/v1/releases/{id}/evidence")).good();
     let found = &evidence["evidence"]["audit"]["found"];
     assert_eq!((&found["verdict"], &found["units"]), (&json!("difference"), &json!(1)), "{evidence}");
 
