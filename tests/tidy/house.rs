@@ -169,7 +169,8 @@ pub fn purity(files: &[File]) -> Vec<String> {
 
 /// Only what answers over HTTP knows its status codes: `api`, and the pages of `console`.
 pub fn status_codes(files: &[File]) -> Vec<String> {
-    let outside = |file: &&File| module(&file.path).is_some_and(|own| !matches!(own, "api" | "console")) && !rust_text::is_test_file(&file.path);
+    let outside =
+        |file: &&File| module(&file.path).is_some_and(|own| !matches!(own, "api" | "console")) && !rust_text::is_test_file(&file.path);
     named(files, outside, &["StatusCode"], "names status codes outside src/api and src/console")
 }
 
