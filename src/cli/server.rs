@@ -117,8 +117,14 @@ pub fn init(context: &Context, arguments: Init) -> Result<Answer, CliError> {
         token_lifetime_s: i64::from(arguments.days) * DAY_S,
     };
     let Config { settings, remembered_dir, .. } = config(context, arguments.config.as_deref(), &arguments.data, None)?;
-    let made = api::init(roots(context, &arguments.data, remembered_dir.as_deref())?, key_from_environment()?, settings, Arc::new(SystemClock), first)
-        .map_err(init_failed)?;
+    let made = api::init(
+        roots(context, &arguments.data, remembered_dir.as_deref())?,
+        key_from_environment()?,
+        settings,
+        Arc::new(SystemClock),
+        first,
+    )
+    .map_err(init_failed)?;
     let mut answer = json!({ "data": arguments.data.display().to_string(), "admin": arguments.admin, "log_key": made.log_key, "token": made.token.reveal() });
     if let Some(out) = &arguments.token_out {
         super::people::keep_token(context.files, out, &mut answer)?;
@@ -137,7 +143,8 @@ fn init_failed(error: InitError) -> CliError {
 pub fn serve(context: &Context, arguments: Serve) -> Result<Answer, CliError> {
     tracing_to_stderr();
     raise_open_files();
-    let Config { data_dir, remembered_dir, tls, mut settings } = config(context, arguments.config.as_deref(), &arguments.data, arguments.worker)?;
+    let Config { data_dir, remembered_dir, tls, mut settings } =
+        config(context, arguments.config.as_deref(), &arguments.data, arguments.worker)?;
     settings.listen = arguments.listen.unwrap_or(settings.listen);
     let files = match tls {
         Some((certificates, key)) => {

@@ -116,8 +116,7 @@ pub fn set(
     let reason: String = reason.chars().take(500).collect();
     let values = params![org, dataset, who.org, reason, now];
     let id: i64 = tx.prepare_cached(sql).and_then(|mut s| s.query_row(values, |r| r.get(0))).map_err(StoreError::from)?;
-    let body =
-        serde_json::json!({ "freeze": id, "scope": org, "dataset": dataset, "by": who.id, "org": who.org, "reason": reason });
+    let body = serde_json::json!({ "freeze": id, "scope": org, "dataset": dataset, "by": who.id, "org": who.org, "reason": reason });
     let _ = journal.append(tx, LeafKind::Freeze, &body, &[&who.org])?;
     Ok(Frozen { id, org, dataset, set_by: who.org.clone() })
 }

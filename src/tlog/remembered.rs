@@ -103,7 +103,8 @@ mod tests {
     fn what_tears_one_place_leaves_the_commit_before_and_nothing_unsigned_is_believed() {
         let place = TempDir::create();
         let dir = place.roots().remembered().try_clone().unwrap();
-        let (signer, other) = (Signer::from_seed("log.example/a", &[1; 32]).unwrap(), Signer::from_seed("log.example/a", &[2; 32]).unwrap());
+        let (signer, other) =
+            (Signer::from_seed("log.example/a", &[1; 32]).unwrap(), Signer::from_seed("log.example/a", &[2; 32]).unwrap());
         let open = |signer: &Signer| RememberedFile::open(&dir, signer.verifier()).unwrap();
         let known = |signer: &Signer| open(signer).1.memory;
         assert_eq!(known(&signer), Memory::Missing);

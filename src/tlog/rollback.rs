@@ -200,7 +200,10 @@ pub fn standing(connection: &Connection) -> Result<Option<RolledBack>, StoreErro
     let sql = "SELECT id, found_at, size, root, contradictions, leaf FROM log_rollback WHERE state = 'standing'";
     let row = connection.prepare_cached(sql)?.query_row([], |r| {
         let database = Extent { size: r.get(2)?, root: r.get(3)? };
-        Ok((RolledBack { id: r.get(0)?, found_at: r.get(1)?, database, contradictions: Vec::new(), leaf: r.get(5)? }, r.get::<_, String>(4)?))
+        Ok((
+            RolledBack { id: r.get(0)?, found_at: r.get(1)?, database, contradictions: Vec::new(), leaf: r.get(5)? },
+            r.get::<_, String>(4)?,
+        ))
     });
     let Some((found, text)) = row.optional()? else { return Ok(None) };
     Ok(Some(RolledBack { contradictions: parsed(&text)?, ..found }))
@@ -249,7 +252,9 @@ pub fn record(tx: &Tx<'_>, journal: &Journal, mut found: Vec<Contradiction>, now
     let leaf = journal.append(tx, LeafKind::Recovery, &body, &[])?.number();
     let text = serde_json::to_string(&found).map_err(|_| StoreError::Fault)?;
     match before {
-        Some(before) => tx.execute("UPDATE log_rollback SET contradictions = ?2, leaf = ?3 WHERE id = ?1", params![before.id, text, leaf])?,
+        Some(before) => {
+            tx.execute("UPDATE log_rollback SET contradictions = ?2, leaf = ?3 WHERE id = ?1", params![before.id, text, leaf])?
+        }
         None => tx.execute(
             "INSERT INTO log_rollback (found_at, size, root, contradictions, state, leaf) VALUES (?1, ?2, ?3, ?4, 'standing', ?5)",
             params![now, database.size, database.root, text, leaf],

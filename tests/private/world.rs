@@ -138,7 +138,8 @@ impl World {
 
     /// An agreement over a cohort's papers.
     pub fn agreement(&self, name: &str, cohort: &str, epsilon: &str) {
-        let text = AGREEMENT.replace("id = \"agr-NAME\"", &format!("id = \"agr-{name}\"")).replace("NAME", cohort).replace("EPSILON", epsilon);
+        let text =
+            AGREEMENT.replace("id = \"agr-NAME\"", &format!("id = \"agr-{name}\"")).replace("NAME", cohort).replace("EPSILON", epsilon);
         self.operator.post_toml("/v1/agreements", &text).good();
         self.bureau.post(&format!("/v1/agreements/agr-{name}/countersign"), &json!({})).good();
     }
