@@ -97,7 +97,7 @@ words! {
     contents = "On this page" | "本页内容";
     footer = "Screens hold no raw values. Every decision, denials included, is in the transparency log." | "页面不含原始数据。每项决定(含拒绝)均记入透明日志。";
     frozen_banner = "All releases are stopped." | "已暂停全部出域。";
-    frozen_banner_more = "Nothing leaves until the data authority lifts the freeze." | "数据主管部门解除前，任何结果不得出域。";
+    frozen_banner_more = "Nothing leaves until the data authority lifts the freeze or signs a recovery." | "数据主管部门解除暂停或签署恢复前，任何结果不得出域。";
     refused = "Refused" | "未予办理";
     rule = "Rule" | "规则";
     remedy = "What to do" | "补救办法";

@@ -39,7 +39,7 @@ pub use own::MIGRATION as OWN;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
-pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait};
+pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait, waiting_namespaces};
 pub use review::{
     Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,
     ReplyDue, ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key,

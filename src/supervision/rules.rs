@@ -74,6 +74,8 @@ alerts! {
         "an order to put something right is past its day" | "整改令超过期限未办结";
     ROLLED_BACK = "log.rolled_back" Urgent ["X57", "C36", "X31", "S8"] "the database is behind its log" | "数据库落后于日志":
         "a start found the database behind a checkpoint that is remembered of its log; nothing is accepted and nothing leaves until a newer one is put back or a recovery is signed" | "启动时发现数据库落后于留存的日志检查点；在换回较新数据库或签署恢复前，不受理、不出域";
+    REBASE = "recovery.rebase" Serious ["X57", "C36"] "tables wait since a recovery" | "恢复后统计表待人工审核":
+        "after a recovery of the log, tables on a kind of identifier wait for reviewers until the authority re-bases it" | "日志恢复后，该类标识的统计表须人工审核，直至主管部门重新确认基线";
     FROZEN = "release.frozen" Serious ["X57", "C36"] "releases are stopped" | "出域暂停中":
         "a freeze stands" | "有未解除的出域暂停";
     LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":

@@ -174,10 +174,11 @@ fn overdue_orders(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError
     Ok(late.map(|o| alert(&rules::RECTIFICATION, o.id, Some(&o.org), 1)).collect())
 }
 
-/// A database that is behind its log, by the leaf of the finding; and every freeze, by its number.
+/// A database that is behind its log, by the leaf of the finding; what a recovery left waiting; and every freeze, by its number.
 fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
     let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, "log", None, finding.leaf));
     let mut found: Vec<Alert> = behind.into_iter().collect();
+    found.extend(gate::waiting_namespaces(c)?.iter().map(|namespace| alert(&rules::REBASE, namespace, None, 1)));
     for freeze in gate::all_standing(c)? {
         let scope = freeze.dataset.as_ref().map(ToString::to_string).or_else(|| freeze.org.as_ref().map(ToString::to_string));
         let subject = format!("{} ({})", freeze.id, scope.as_deref().unwrap_or("all"));
