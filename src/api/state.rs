@@ -23,7 +23,7 @@ use crate::policy::{ActionType, Authz, Caller, Permit};
 use crate::refusal::{self, Refused};
 use crate::store::{KeyKind, KeyService, KeyUse, Migration, Roots, Store, StoreError, Tx};
 use crate::tlog::leaf::LeafKind;
-use crate::tlog::{Appended, Journal, LogDir, Signer, journal};
+use crate::tlog::{Appended, Journal, LogDir, Signer, cosigned, journal};
 use crate::workers::{Jail, Workers};
 
 /// Uploads, compilations and replays at one time: each holds its bytes in memory.
@@ -50,6 +50,7 @@ pub(super) fn migrations() -> Vec<Migration> {
     ]
     .into_iter()
     .chain(papers)
+    .chain([cosigned::MIGRATION])
     .collect()
 }
 

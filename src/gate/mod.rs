@@ -13,9 +13,11 @@ mod audit;
 mod checks;
 mod decide;
 mod freeze;
+mod bundle;
 mod issuers;
 mod ledger;
 mod ledger_tables;
+mod opened;
 mod own;
 mod private;
 mod record;
@@ -23,6 +25,7 @@ mod review;
 mod verification;
 
 pub use audit::MIGRATION as AUDIT;
+pub use bundle::{Bundle, Cause, Checked, Fault, Part, bundle, verify};
 pub use checks::Check;
 pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
@@ -35,7 +38,8 @@ pub use ledger_tables::MIGRATION as LEDGER;
 pub use own::MIGRATION as OWN;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
-pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
+pub use opened::{Released, open, review_copy};
+pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, find, list};
 pub use review::{
     Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,
     ReplyDue, ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key,

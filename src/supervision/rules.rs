@@ -72,6 +72,8 @@ alerts! {
         "half of 10 or more outputs were refused, or 50 calls denied, in a week" | "一周内10个以上输出过半被拒，或50次调用被拒绝";
     RECTIFICATION = "rectification.overdue" Urgent ["X63", "C33", "C63"] "rectification overdue" | "整改逾期":
         "an order to put something right is past its day" | "整改令超过期限未办结";
+    WITNESS = "log.witness" Urgent ["X31", "S8"] "the witness contradicts the log" | "见证方与日志矛盾":
+        "the witness cosigned another history of the log, or more leaves than it has" | "见证方联署过的历史与日志不一致，或联署的条目多于现有条目";
     LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":
         "the last check of the published log found a fault" | "最近一次日志校验发现问题";
 }

@@ -11,6 +11,7 @@
     reason = "test code, on the developer's own files"
 )]
 
+mod bundle;
 mod canary;
 mod crash;
 mod differences;
@@ -22,4 +23,5 @@ mod replay;
 mod residue;
 #[path = "../support/mod.rs"]
 mod support;
+mod witness;
 mod world;
