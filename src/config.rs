@@ -236,7 +236,8 @@ mod tests {
     #[test]
     fn a_witness_is_named_by_address_and_key() {
         let key = WitnessKey::new("witness.example/w", [7; 32]).unwrap().to_string();
-        let variables = [("FUSEBOX_WITNESS_URL", "http://127.0.0.1:9/"), ("FUSEBOX_WITNESS_KEY", &key), ("FUSEBOX_WITNESS_REQUIRED", "true")];
+        let variables =
+            [("FUSEBOX_WITNESS_URL", "http://127.0.0.1:9/"), ("FUSEBOX_WITNESS_KEY", &key), ("FUSEBOX_WITNESS_REQUIRED", "true")];
         let witness = parse("", &variables).unwrap().settings.witness.unwrap();
         assert_eq!((witness.url.as_str(), witness.key.to_string(), witness.required), ("http://127.0.0.1:9", key, true));
         assert!(parse("", &[]).unwrap().settings.witness.is_none());

@@ -35,10 +35,10 @@ pub use ledger::{
     namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
 };
 pub use ledger_tables::MIGRATION as LEDGER;
+pub use opened::{Released, open, review_copy};
 pub use own::MIGRATION as OWN;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
-pub use opened::{Released, open, review_copy};
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, find, list};
 pub use review::{
     Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,

@@ -192,10 +192,7 @@ mod tests {
         let wrong = Cosigned::verify(note.as_bytes(), log.verifier(), other.key());
         assert_eq!(wrong, Err(CosignedError::Witness(NoteError::Unsigned)));
         let alone = Checkpoint::sign(&log, 7, empty_root()).unwrap();
-        assert_eq!(
-            Cosigned::verify(alone.as_bytes(), log.verifier(), witness.key()),
-            Err(CosignedError::Witness(NoteError::Unsigned))
-        );
+        assert_eq!(Cosigned::verify(alone.as_bytes(), log.verifier(), witness.key()), Err(CosignedError::Witness(NoteError::Unsigned)));
     }
 
     #[test]

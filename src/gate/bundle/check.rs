@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use super::super::record::{ReleaseState, hex};
 use super::super::review::{Choice, CountedVote, RoundOutcome};
+use super::Part;
 use super::container::{self, Files};
 use super::fault::{Cause, Fault};
 use super::form::{DecisionFile, FileLine, LeafProof, Manifest, ProofFile, ReleaseFile, ReviewFile, bytes32, parse, sha256};
-use super::Part;
 use crate::agreement::AgreementTerms;
 use crate::id::ReleaseId;
 use crate::tlog::leaf::commit;

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Part;
+use crate::tlog::CheckpointError;
 use crate::tlog::leaf::LeafError;
 use crate::tlog::note::NoteError;
-use crate::tlog::CheckpointError;
 
 /// The first thing wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]

@@ -8,9 +8,9 @@ use super::super::decide::{DecideError, canonical};
 use super::super::opened::open;
 use super::super::record::{ReleaseRow, SALT, part};
 use super::super::review::{RoundOutcome, rounds};
+use super::Part;
 use super::container::{self, Files};
 use super::form::{DecisionFile, LeafProof, Manifest, ProofFile, ReviewFile};
-use super::Part;
 use crate::agreement::records;
 use crate::policy::{Permit, PolicyError, actions};
 use crate::store::StoreError;
@@ -27,10 +27,9 @@ impl Bundle {
     }
 }
 
-/// Where a bundle's parts come from.
+/// Where leaves and proofs come from.
 struct Sources<'a> {
     connection: &'a Connection,
-    artefacts: &'a Artefacts,
     journal: &'a Journal,
 }
 
@@ -44,7 +43,7 @@ pub fn bundle(
     witness_required: bool,
 ) -> Result<Bundle, DecideError> {
     let released = open(connection, artefacts, permit, witness_required)?;
-    let (row, from) = (released.manifest(), Sources { connection, artefacts, journal });
+    let (row, from) = (released.manifest(), Sources { connection, journal });
     let release_leaf = row.release_leaf.ok_or(StoreError::Malformed("a release without its leaf"))?;
     let (checkpoint, note) = from.checkpoint(release_leaf)?;
 

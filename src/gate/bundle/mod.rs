@@ -67,16 +67,8 @@ pub enum Part {
 
 impl Part {
     /// The files, in their order.
-    pub const FILES: [Self; 8] = [
-        Self::Manifest,
-        Self::Artefact,
-        Self::Decision,
-        Self::Release,
-        Self::Review,
-        Self::Agreement,
-        Self::Proof,
-        Self::Checkpoint,
-    ];
+    pub const FILES: [Self; 8] =
+        [Self::Manifest, Self::Artefact, Self::Decision, Self::Release, Self::Review, Self::Agreement, Self::Proof, Self::Checkpoint];
 
     /// Its name in the zip.
     pub fn file(self) -> &'static str {

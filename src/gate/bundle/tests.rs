@@ -113,7 +113,8 @@ impl Draft {
             None => Leaf::new(LeafKind::Import, 60 * number, QUANTUM, number, &[0; 32], b"other"),
         };
         let nodes = Nodes::from_leaves((0..SIZE).map(|n| leaf(n).hash()));
-        let checkpoint = Checkpoint { origin: log().verifier().name().into(), size: SIZE, root: root_at(SIZE, |l, i| nodes.node(l, i)).unwrap() };
+        let checkpoint =
+            Checkpoint { origin: log().verifier().name().into(), size: SIZE, root: root_at(SIZE, |l, i| nodes.node(l, i)).unwrap() };
         let note = Checkpoint::sign(&log(), SIZE, checkpoint.root).unwrap() + &witness().line(&checkpoint, 1_790_000_000);
         let proofs: Vec<Value> = logged
             .iter()
