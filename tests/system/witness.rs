@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use fusebox::tlog::merkle::{Nodes, consistency, leaf_hash, root_at};
-use fusebox::tlog::witness::AddCheckpoint;
+use fusebox::tlog::witness::{AddCheckpoint, BODY_BYTES_MAX};
 use fusebox::tlog::{Checkpoint, Cosigned, Signer, Verifier, WitnessKey};
 use serde_json::{Value, json};
 
@@ -142,7 +142,7 @@ fn a_witness_cosigns_one_history_and_remembers_it_across_a_crash() {
         let thief = Log { signer: Signer::from_seed("log.example/a", &[9; 32]).unwrap(), ..Log::new(99) };
         assert_eq!(witness.add(&thief.request(20, 30)).0, 403);
         assert_eq!(witness.add("old 1\n").0, 400);
-        assert_eq!(witness.add(&"x".repeat(1 << 20)).0, 413);
+        assert_eq!(witness.add(&"x".repeat(BODY_BYTES_MAX + 1)).0, 413);
     }
     cosigned(&witness, 20, 50);
     let newest = ureq::get(format!("{}/checkpoint?origin=log.example%2Fa", witness.url())).call().unwrap().body_mut().read_to_string();
@@ -179,6 +179,7 @@ fn a_log_that_was_set_back_is_contradicted() {
     let mut world = world(&witness, false);
     witness.launch(&world.server.log_key);
     cosigned_beyond(&world, &witness, 0);
+    world.rival().get("/v1/doctor").refused("auth.role");
     let alerts = |world: &World| -> Vec<String> {
         let alerts = world.authority().get("/v1/alerts").good();
         let of_witness = alerts.as_array().unwrap().iter().filter(|a| a["rule"]["id"] == "log.witness" || a["rule"] == "log.witness");

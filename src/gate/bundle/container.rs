@@ -73,10 +73,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Files, Fault> {
         files.push((part, content));
     }
     let canonical = write(&files).ok_or_else(|| Fault::new(Part::Zip, Cause::TooLarge))?;
-    match canonical.iter().zip(bytes).position(|(a, b)| a != b) {
-        None if canonical.len() == bytes.len() => Ok(files),
-        at => Err(header(&files, at.unwrap_or(canonical.len().min(bytes.len())))),
+    if canonical == bytes {
+        return Ok(files);
     }
+    let at = canonical.iter().zip(bytes).position(|(a, b)| a != b);
+    Err(header(&files, at.unwrap_or(canonical.len().min(bytes.len()))))
 }
 
 /// Whose header the byte at `at` belongs to.
