@@ -38,6 +38,7 @@ mod modules;
 mod plans;
 mod policies;
 mod principals;
+mod recovery;
 mod listing;
 mod releases;
 mod reviewer_keys;
@@ -53,7 +54,7 @@ pub use openapi::document;
 pub use server::{ServeError, TlsFiles, serve, serve_with};
 pub use settings::{Settings, WitnessSettings};
 pub use state::{App, Parts};
-pub use witness::{newest_of, serve_witness};
+pub use witness::serve_witness;
 
 use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
@@ -82,6 +83,7 @@ fn signed() -> OpenApiRouter<App> {
         .merge(reviews::routes())
         .merge(reviewer_keys::routes())
         .merge(freeze::routes())
+        .merge(recovery::routes())
         .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())

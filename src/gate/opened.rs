@@ -5,6 +5,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::decide::DecideError;
+use super::freeze;
 use super::record::{ReleaseRow, ReleaseState, find, part};
 use crate::policy::{Permit, Role, actions};
 use crate::refusal::{self, Refused};
@@ -36,10 +37,10 @@ impl Released {
     }
 }
 
-/// Opens what was released; where a witness is required, only once it has cosigned a log that holds the release.
+/// Opens what was released. While a freeze stands over it, for those only who may see it before it leaves too; where a witness is required, only once it has cosigned a log that holds the release.
 ///
 /// # Errors
-/// `release.held` or `release.denied` in any other state, `release.unwitnessed`, `request.not_found`.
+/// `release.frozen`, `release.held` or `release.denied` in any other state, `release.unwitnessed`, `request.not_found`.
 pub fn open(
     connection: &Connection,
     artefacts: &Artefacts,
@@ -53,6 +54,7 @@ pub fn open(
         ReleaseState::ApprovedPending => return Err(Refused::new(&refusal::RELEASE_PENDING).into()),
         ReleaseState::Denied | ReleaseState::Refused => return Err(Refused::new(&refusal::RELEASE_DENIED).into()),
     }
+    freeze::opens(connection, &manifest, permit.caller().principal())?;
     if witness_required {
         let cosigned = cosigned::newest(connection)?.map_or(0, |(size, _)| size);
         if manifest.release_leaf.is_none_or(|leaf| leaf >= cosigned) {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::audit::Audit;
 use super::checks::Check;
 use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
-use super::freeze;
+use super::freeze::{self, Reach};
 use crate::agreement::Digest;
 use crate::agreement::records::agreement;
 use crate::clock::Timestamp;
@@ -169,17 +169,17 @@ impl Prepared {
     /// What the store says; then nothing was decided.
     pub fn record(self, tx: &Tx<'_>, journal: &Journal, now: Timestamp) -> Result<Vec<(ReleaseId, ReleaseState)>, StoreError> {
         let providers = self.facts.providers();
-        let frozen = freeze::standing(tx, &providers, &self.facts.org)?.is_some();
+        let frozen = freeze::stopped(tx, &Reach::of(&self.facts, &providers))?.is_some();
         let readers: Vec<&OrgId> = providers.iter().chain([&self.facts.org]).collect();
         let facts = json(&self.facts)?;
-        let raced = self.audit.is_stale(tx)?;
+        let unaudited = self.audit.is_stale(tx)? || self.audit.lost(tx)?;
         let none: Option<&Refused> = None;
         let policy = hex(&self.policy_digest);
         let agreement_digest = self.facts.agreement.as_ref().map(|id| agreement_digest(tx, id)).transpose()?;
         let mut told = Vec::with_capacity(self.outputs.len());
         for (at, (decided, id, bundle, commitment)) in self.outputs.into_iter().enumerate() {
             let (state, refusal) = match &decided.outcome {
-                Outcome::Release if frozen || (raced && decided.kind == OutputKind::Table) => (ReleaseState::Held, none),
+                Outcome::Release if frozen || (unaudited && decided.kind == OutputKind::Table) => (ReleaseState::Held, none),
                 Outcome::Release => (ReleaseState::Released, none),
                 Outcome::Hold => (ReleaseState::Held, none),
                 Outcome::Refuse(refused) => (ReleaseState::Refused, Some(refused)),

@@ -74,6 +74,10 @@ alerts! {
         "an order to put something right is past its day" | "整改令超过期限未办结";
     WITNESS = "log.witness" Urgent ["X31", "S8"] "the witness contradicts the log" | "见证方与日志矛盾":
         "the witness cosigned another history of the log, or more leaves than it has" | "见证方联署过的历史与日志不一致，或联署的条目多于现有条目";
+    ROLLED_BACK = "log.rolled_back" Urgent ["X57", "C36", "X31", "S8"] "the database is behind its log" | "数据库落后于日志":
+        "a start found the database behind a checkpoint that is remembered of its log; nothing is accepted and nothing leaves until a newer one is put back or a recovery is signed" | "启动时发现数据库落后于留存的日志检查点；在换回较新数据库或签署恢复前，不受理、不出域";
+    FROZEN = "release.frozen" Serious ["X57", "C36"] "releases are stopped" | "出域暂停中":
+        "a freeze stands" | "有未解除的出域暂停";
     LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":
         "the last check of the published log found a fault" | "最近一次日志校验发现问题";
 }

@@ -196,13 +196,30 @@ fn a_log_that_was_set_back_is_contradicted() {
     let beyond = world.checkpoint().0;
     cosigned_beyond(&world, &witness, beyond - 1);
     world.server.stop();
-    std::fs::remove_dir_all(&data).unwrap();
-    std::fs::rename(&aside, &data).unwrap();
+    let put_back = |world: &World| {
+        std::fs::remove_dir_all(&data).unwrap();
+        assert!(Command::new("cp").arg("-a").arg(&aside).arg(&data).status().unwrap().success());
+        assert!(world.server.data().exists());
+    };
+    let rolled_back = |world: &World| world.server.anonymous().get("/health").good()["rolled_back"].as_bool().unwrap();
+    put_back(&world);
     world.server.launch();
+    assert!(rolled_back(&world), "the witness is asked at the start: what lay in the folder was put back with it");
+    let found = world.authority().get("/v1/recovery").good();
+    assert_eq!(found["needed"]["contradictions"][0]["source"], "witness.example/1", "{found}");
+    world.server.stop();
+
+    // A witness that is not there at the start says it with the next checkpoint.
+    witness.kill();
+    put_back(&world);
+    world.server.launch();
+    assert!(!rolled_back(&world));
     // One more leaf, so that there is something to cosign.
     world.rival().get("/v1/doctor").refused("auth.role");
     assert!(world.checkpoint().0 < beyond);
+    witness.launch(&world.server.log_key);
     until("the alert", || (alerts(&world) == ["log (behind)"]).then_some(()));
+    assert!(rolled_back(&world));
     while world.checkpoint().0 <= beyond {
         world.rival().get("/v1/doctor").refused("auth.role");
     }

@@ -12,6 +12,7 @@ use super::super::state::App;
 use crate::tlog::cosigned::{self, WitnessFault};
 use crate::tlog::note::NOTE_BYTES_MAX;
 use crate::tlog::witness::AddCheckpoint;
+use crate::tlog::rollback::{self, Known, Memory};
 use crate::tlog::{Checkpoint, Cosigned, Verifier, journal, merkle};
 
 /// Time for one call.
@@ -97,14 +98,14 @@ fn ask(app: &App, witness: &WitnessSettings) -> Result<(), AskError> {
                 let theirs = std::str::from_utf8(&told).ok().and_then(|text| text.strip_suffix('\n')?.parse::<u64>().ok());
                 let theirs = theirs.ok_or_else(|| AskError::Answer("no size".into()))?;
                 if theirs > size {
-                    return contradicted(app, WitnessFault::Behind);
+                    return contradicted(app, &log, witness, WitnessFault::Behind);
                 }
                 if theirs == old {
-                    return contradicted(app, WitnessFault::Forked);
+                    return contradicted(app, &log, witness, WitnessFault::Forked);
                 }
                 old = theirs;
             }
-            StatusCode::UNPROCESSABLE_ENTITY => return contradicted(app, WitnessFault::Forked),
+            StatusCode::UNPROCESSABLE_ENTITY => return contradicted(app, &log, witness, WitnessFault::Forked),
             other => return Err(AskError::Status(other.as_u16())),
         }
     }
@@ -118,30 +119,49 @@ fn keep(app: &App, log: &Verifier, witness: &WitnessSettings, size: u64, note: &
     Ok(app.store.db.write_blocking(move |tx| -> Result<(), ApiError> { Ok(cosigned::keep(tx, size, &note, now)?) })?)
 }
 
-fn contradicted(app: &App, fault: WitnessFault) -> Result<(), AskError> {
-    let now = app.now();
-    app.store.db.write_blocking(move |tx| -> Result<(), ApiError> { Ok(cosigned::keep_fault(tx, fault, now)?) })?;
+/// Keeps what the witness holds against the log. Where it shows a signed checkpoint that contradicts the database, nothing is accepted
+/// and nothing leaves from then on.
+fn contradicted(app: &App, log: &Verifier, witness: &WitnessSettings, fault: WitnessFault) -> Result<(), AskError> {
+    let (now, journal, known) = (app.now(), app.journal.clone(), known_of(witness, log));
+    app.store.db.write_blocking(move |tx| -> Result<(), ApiError> {
+        cosigned::keep_fault(tx, fault, now)?;
+        let found = rollback::judge(tx, &[known])?;
+        if !found.is_empty() {
+            let _standing = rollback::record(tx, &journal, found, now)?;
+        }
+        Ok(())
+    })?;
     Err(AskError::Contradicted(fault))
 }
 
-/// The checkpoint that a witness cosigned last for the log of `log`; `None` where it has none. For a start that asks whether its own
-/// database is behind what others have seen. Blocks, ten seconds at most.
-///
-/// # Errors
-/// That the witness cannot be reached, or its answer does not hold under both keys.
-pub fn newest_of(witness: &WitnessSettings, log: &Verifier) -> Result<Option<Checkpoint>, std::io::Error> {
-    let failed = |error: AskError| std::io::Error::other(error.to_string());
+/// What the witness remembers of the log, for the judgement whether the database is behind. One that does not answer is no objection: it
+/// is asked again with each checkpoint, and where it is required nothing is read before it has cosigned. Blocks, ten seconds at most.
+pub(in super::super) fn known_of(witness: &WitnessSettings, log: &Verifier) -> Known {
+    let memory = match newest_of(witness, log) {
+        Ok(Some(Checkpoint { size, root, .. })) => Memory::At { size, root },
+        Ok(None) => Memory::Nothing,
+        Err(error) => {
+            tracing::warn!(%error, "the witness does not tell what it cosigned last");
+            Memory::Nothing
+        }
+    };
+    Known { source: witness.key.name().to_owned(), memory }
+}
+
+/// The checkpoint that a witness cosigned last for the log of `log`; `None` where it has none.
+fn newest_of(witness: &WitnessSettings, log: &Verifier) -> Result<Option<Checkpoint>, AskError> {
+    let unreachable = |error: &dyn std::fmt::Display| AskError::Unreachable(error.to_string());
     let origin: String = form_urlencoded::byte_serialize(log.name().as_bytes()).collect();
     let request = Request::get(format!("{}/checkpoint?origin={origin}", witness.url)).body(());
-    let request = request.map_err(std::io::Error::other)?;
-    let response = agent().run(request).map_err(std::io::Error::other)?;
+    let request = request.map_err(|e| unreachable(&e))?;
+    let response = agent().run(request).map_err(|e| unreachable(&e))?;
     match response.status() {
         StatusCode::OK => {
-            let note = body(response).map_err(failed)?;
-            let found = Cosigned::verify(&note, log, &witness.key).map_err(|e| failed(AskError::Answer(e.to_string())))?;
+            let note = body(response)?;
+            let found = Cosigned::verify(&note, log, &witness.key).map_err(|e| AskError::Answer(e.to_string()))?;
             Ok(Some(found.checkpoint))
         }
         StatusCode::NOT_FOUND => Ok(None),
-        other => Err(failed(AskError::Status(other.as_u16()))),
+        other => Err(AskError::Status(other.as_u16())),
     }
 }

@@ -8,7 +8,6 @@
 mod ask;
 mod serve;
 
-pub use ask::newest_of;
 pub use serve::serve_witness;
 
-pub(super) use ask::ask_on;
+pub(super) use ask::{ask_on, known_of};
