@@ -187,6 +187,7 @@ rules! {
     REVIEW_KEY = "review.key" ["X31", "C35"] "no confirmed key of yours is enrolled" | "您没有已确认的审核签名密钥" => "enrol a key and tell the security administrator its fingerprint" | "请登记密钥并将指纹告知安全管理员";
     REVIEW_FINGERPRINT = "review.fingerprint" ["X31", "C35"] "the fingerprint is not the key's" | "指纹与密钥不符" => "ask the reviewer for it on another way than this one" | "请通过其他途径向审核人核对指纹";
     REVIEW_SIGNATURE = "review.signature" ["X31", "C35"] "the signature is not one of your keys over this output, round, decision and reason" | "签名与您的密钥或本输出、轮次、决定、理由不符" => "read the output anew and sign what stands there" | "请重新查阅该输出并对当前内容签名";
+    RELEASE_UNWITNESSED = "release.unwitnessed" ["X31", "S8"] "the witness has not cosigned a log that holds this release yet" | "见证方尚未对包含本次出域的日志检查点联署" => "try again in some seconds; if it lasts, ask the administrator to look at the witness" | "请稍后重试；如持续出现，请联系管理员检查见证服务";
     RELEASE_PENDING = "release.pending" ["X31", "C19"] "it was approved, and its providers may still object" | "已批准，数源部门异议期未满" => "wait for the end of the window, or ask the providers to waive it" | "请等待异议期届满或请数源部门放弃异议";
     RELEASE_NO_VETO = "release.no_veto" ["C19"] "the agreement gives no objection to this kind of output" | "协议未约定对此种输出的异议权" => "amend the agreement" | "请变更协议";
     PRIVACY_INVALID = "privacy.invalid" ["X30", "Q41"] "a parameter of the fold is out of range" | "差分隐私计算参数超出范围" => "mend the parameter named" | "请修正所列参数";

@@ -18,14 +18,14 @@ use super::state::App;
 use crate::policy::actions;
 use crate::policy::resource::LogEntry;
 use crate::store::StoreError;
-use crate::tlog::{Reader, Tile, journal};
+use crate::tlog::{self, Reader, Tile, journal};
 
 /// Full tiles never change (tlog-tiles, "caching").
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const BRIEFLY: HeaderValue = HeaderValue::from_static("no-cache");
 
 pub(super) fn public() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(checkpoint)).routes(routes!(tile)).routes(routes!(key))
+    OpenApiRouter::new().routes(routes!(checkpoint)).routes(routes!(cosigned)).routes(routes!(tile)).routes(routes!(key))
 }
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -41,6 +41,14 @@ fn answer(content_type: &'static str, cache: HeaderValue, body: Vec<u8>) -> Resp
 async fn checkpoint(State(app): State<App>) -> Result<Response, ApiError> {
     let newest = app.read(|_, c| Ok(journal::checkpoint(c)?)).await?;
     let (_, note) = newest.ok_or_else(|| not_found("the log is empty"))?;
+    Ok(answer("text/plain; charset=utf-8", BRIEFLY, note.into_bytes()))
+}
+
+/// The newest checkpoint that the witness cosigned (C2SP tlog-cosignature).
+#[utoipa::path(get, path = "/log/checkpoint/cosigned", tag = "log", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn cosigned(State(app): State<App>) -> Result<Response, ApiError> {
+    let newest = app.read(|_, c| Ok(tlog::cosigned::newest(c)?)).await?;
+    let (_, note) = newest.ok_or_else(|| not_found("nothing is cosigned yet"))?;
     Ok(answer("text/plain; charset=utf-8", BRIEFLY, note.into_bytes()))
 }
 

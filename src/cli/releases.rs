@@ -33,6 +33,14 @@ pub enum ReleaseCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Fetch the bundle of a release: artefact, decision, votes, agreement and proofs in one file; `fusebox verify` checks it offline.
+    Bundle {
+        /// Its identifier.
+        id: String,
+        /// File to write it to.
+        #[arg(long, short, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// File what a held output is for: its review begins.
     Request(Request),
     /// Sign a vote on a held output and cast it.
@@ -146,6 +154,12 @@ pub fn release(context: &Context, command: ReleaseCommand) -> Result<Answer, Cli
                 context.files.write(&out, released.to_string().as_bytes())?;
             }
             Ok(Answer::text(released.clone(), artefact_text(&released)))
+        }
+        ReleaseCommand::Bundle { id, out } => {
+            let bytes = client.get_bytes(&format!("/v1/releases/{id}/bundle"))?;
+            context.files.write(&out, &bytes)?;
+            let answer = json!({ "bundle": out.display().to_string(), "bytes": bytes.len() });
+            Ok(Answer::fields(answer))
         }
         ReleaseCommand::Request(Request { id, purpose, context, changes }) => {
             let mut body = json!({ "purpose": purpose, "context": context });

@@ -177,7 +177,7 @@ fn raise_open_files() {
 }
 
 /// The log of the server: one JSON line an event on standard error, so that standard output holds the ready line alone.
-fn tracing_to_stderr() {
+pub fn tracing_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUSEBOX_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A second subscriber in one process is a test's affair.
     let _ = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).try_init();

@@ -130,7 +130,7 @@ impl Jobs {
         let own_key = self.store().keyring.derive(KeyUse::NamespaceKey).derive("own-versions");
         self.store().db.read_blocking(|c| decision.audit(c, artefacts, &policy, &own_key, self.now()))?;
         let commitment = crate::gate::hex(decision.commitment());
-        let sealed = decision.seal(&self.store().artefacts, &job_key)?;
+        let sealed = decision.seal(&self.store().artefacts)?;
         let (id, spec, journal, now) = (job.id.clone(), job.spec.clone(), self.journal().clone(), self.now());
         let visible_at = ceil(now, policy.rules().time_quantum_seconds);
         let threads = self.workers().threads();

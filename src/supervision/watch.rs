@@ -16,7 +16,7 @@ use crate::jobs::JobError;
 use crate::policy::city::CityProfile;
 use crate::refusal;
 use crate::store::{StoreError, Tx};
-use crate::tlog::{Report, rollback};
+use crate::tlog::{Report, cosigned, rollback};
 
 const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
@@ -189,7 +189,9 @@ fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
 
 fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {
     let failed = last_log_check(c)?.filter(|check| check.fault.is_some());
-    Ok(failed.map(|check| alert(&rules::LOG_CHECK, "log", None, check.leaves)).into_iter().collect())
+    let failed = failed.map(|check| alert(&rules::LOG_CHECK, "log", None, check.leaves));
+    let contradicted = cosigned::fault(c)?.map(|(word, size)| alert(&rules::WITNESS, format!("log ({word})"), None, size));
+    Ok(failed.into_iter().chain(contradicted).collect())
 }
 
 /// What the last check of the log found.

@@ -11,6 +11,7 @@
     reason = "test code, on the developer's own files"
 )]
 
+mod bundle;
 mod canary;
 mod crash;
 mod differences;
@@ -23,4 +24,5 @@ mod residue;
 mod rolled_back;
 #[path = "../support/mod.rs"]
 mod support;
+mod witness;
 mod world;
