@@ -12,7 +12,7 @@ use protocol::message::{
     CompileReply, CompileRequest, EngineFailure, EngineReply, EngineRequest, GuestFailure, GuestOpening, GuestReply, GuestRequest,
     IngestFailure, IngestReply, IngestRequest, ModuleRefusal, RejectedRow, RowRule, UploadFormat,
 };
-use protocol::model::{LinearModel, Link};
+use protocol::model::{LinearModel, Link, Model};
 use protocol::plan::{FusionReport, ViewColumn, ViewType, Visibility};
 use protocol::seal::{SealKey, seal};
 use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
@@ -95,7 +95,7 @@ fn messages() -> Vec<Vec<u8>> {
     let rejected = RejectedRow { row: 1, column: Some(2), rule: RowRule::LinkageKey };
     vec![
         message(0, &GuestReply::Table(table.clone())),
-        message(0, &GuestReply::Linear(model)),
+        message(0, &GuestReply::Model(Model::Linear(model))),
         message(0, &GuestReply::Failed(GuestFailure::Limit(limit()))),
         message(0, &GuestReply::Log("text".into())),
         message(1, &EngineReply::Fused { columns: columns.clone(), report: FusionReport { members: vec![], rows: 1, units: 1 } }),

@@ -5,6 +5,46 @@ use serde::{Deserialize, Serialize};
 use crate::limits::{LimitExceeded, Limits};
 use crate::schema::is_name;
 
+/// A model of one of the closed forms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Model {
+    /// Linear or logistic.
+    Linear(LinearModel),
+}
+
+impl Model {
+    /// Its name, unique in the job.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Linear(model) => &model.name,
+        }
+    }
+
+    /// Its real-valued parameters, in a fixed order.
+    pub fn parameters(&self) -> Vec<f64> {
+        match self {
+            Self::Linear(model) => model.coefficients.iter().chain([&model.intercept]).copied().collect(),
+        }
+    }
+
+    /// Whether the two differ in nothing but the values of their parameters.
+    pub fn same_form(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Linear(a), Self::Linear(b)) => (&a.name, a.link, &a.features) == (&b.name, b.link, &b.features),
+        }
+    }
+
+    /// Checks all that does not need the view.
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match self {
+            Self::Linear(model) => model.validate(),
+        }
+    }
+}
+
 /// A linear or logistic model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearModel {

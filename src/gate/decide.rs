@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use protocol::contributors::Contributors;
-use protocol::model::LinearModel;
+use protocol::model::{LinearModel, Model};
 use protocol::plan::{ViewColumn, ViewType};
 use protocol::seal::SealKey;
 use protocol::table::TableOutput;
@@ -22,7 +22,7 @@ use crate::store::StoreError;
 /// What came back from a job. Anyone may seal, only the gate opens; it has no `Debug`, so it cannot be logged by accident.
 pub struct RawOutput {
     tables: Vec<TableOutput>,
-    models: Vec<LinearModel>,
+    models: Vec<Model>,
     columns: Vec<ViewColumn>,
     coded: BTreeSet<String>,
     units: u64,
@@ -41,7 +41,7 @@ impl RawOutput {
 
     /// Seals what a job returned: tables with evidence from the engine, models from the guest, the granted and derived columns
     /// that they may name, which of them the plan top- and bottom-codes, and how many privacy units stand behind the view.
-    pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
+    pub fn seal(tables: Vec<TableOutput>, models: Vec<Model>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
         Self { tables, models, columns, coded, units, contributors: None }
     }
 
@@ -216,6 +216,7 @@ impl Decision {
             outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &derived.iter().map(String::as_str).collect())?);
         }
         for model in &raw.models {
+            let Model::Linear(model) = model;
             outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);
         }
         Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment, audit })

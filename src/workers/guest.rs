@@ -6,7 +6,7 @@ use protocol::limits::{LimitExceeded, Limits};
 use protocol::manifest::{DerivedColumn, Manifest};
 use protocol::memfd::SealedFd;
 use protocol::message::{GuestFailure, GuestOpening, GuestReply, GuestRequest, WorkerRole};
-use protocol::model::LinearModel;
+use protocol::model::Model;
 use protocol::table::TableRequest;
 
 use super::engine::View;
@@ -37,7 +37,7 @@ pub struct GuestOutput {
     /// Tables that it asks for.
     pub tables: Vec<TableRequest>,
     /// Models that it hands in.
-    pub models: Vec<LinearModel>,
+    pub models: Vec<Model>,
     /// Its log text: on synthetic data only.
     pub log: String,
 }
@@ -105,7 +105,7 @@ fn take(reply: GuestReply, fds: Vec<OwnedFd>, input: &GuestInput<'_>, out: &mut 
             table.validate().map_err(GuestFailure::from)?;
             out.tables.push(table);
         }
-        GuestReply::Linear(model) => {
+        GuestReply::Model(model) => {
             over("models_max", l.models_max, out.models.len())?;
             model.validate().map_err(GuestFailure::from)?;
             out.models.push(model);

@@ -12,7 +12,7 @@ use protocol::limits::Limits;
 use protocol::manifest::Manifest;
 use protocol::memfd::sealed;
 use protocol::message::{CompileReply, CompileRequest, GuestFailure, GuestOpening, GuestReply, ModuleRefusal};
-use protocol::model::{LinearModel, Link};
+use protocol::model::{LinearModel, Link, Model};
 use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -96,7 +96,7 @@ fn table(name: &str, measures: Vec<MeasureRequest>) -> GuestReply {
 
 fn model(name: &str, coefficient: f64) -> GuestReply {
     let (features, coefficients) = (vec!["amount".to_owned()], vec![coefficient]);
-    GuestReply::Linear(LinearModel { name: name.to_owned(), link: Link::Identity, features, coefficients, intercept: 0.0 })
+    GuestReply::Model(Model::Linear(LinearModel { name: name.to_owned(), link: Link::Identity, features, coefficients, intercept: 0.0 }))
 }
 
 fn guest(escape: &str, channel: &mut Channel, mut raw: UnixStream) -> Said {

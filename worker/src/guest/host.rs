@@ -6,7 +6,7 @@ use protocol::column::{Column, Physical};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::memfd::SealedFd;
 use protocol::message::{GuestFailure, GuestRequest};
-use protocol::model::{LinearModel, ModelError};
+use protocol::model::{LinearModel, Model, ModelError};
 use protocol::plan::ViewType;
 use protocol::table::{TableError, TableRequest};
 
@@ -20,7 +20,7 @@ pub struct Host {
     /// One a declared column, in the manifest's order.
     pub derived: Vec<Derived>,
     pub tables: Vec<TableRequest>,
-    pub models: Vec<LinearModel>,
+    pub models: Vec<Model>,
     pub log: String,
     pub growth: Growth,
     /// Numbers on their way into the guest: one buffer for all calls.
@@ -142,7 +142,7 @@ impl Host {
     pub fn submit(&mut self, model: LinearModel) -> Result<(), GuestFailure> {
         LimitExceeded::check("models_max", Limits::STANDARD.models_max.into(), self.models.len() as u64, 1)?;
         model.validate()?;
-        if self.models.iter().any(|m| m.name == model.name) {
+        if self.models.iter().any(|m| m.name() == model.name) {
             return Err(ModelError::Name.into());
         }
         for feature in &model.features {
@@ -150,7 +150,7 @@ impl Host {
                 return Err(ModelError::Feature.into());
             }
         }
-        self.models.push(model);
+        self.models.push(Model::Linear(model));
         Ok(())
     }
 

@@ -106,7 +106,7 @@ fn run(
         }
     }
     replies.extend(host.tables.into_iter().map(|table| (GuestReply::Table(table), None)));
-    replies.extend(host.models.into_iter().map(|model| (GuestReply::Linear(model), None)));
+    replies.extend(host.models.into_iter().map(|model| (GuestReply::Model(model), None)));
     Ok(replies)
 }
 

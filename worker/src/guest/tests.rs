@@ -9,7 +9,7 @@ use crate::jail::Confined;
 use protocol::column::{Column, Parts, write_column};
 use protocol::manifest::Manifest;
 use protocol::memfd::{MemfdWriter, sealed};
-use protocol::model::{Link, ModelError};
+use protocol::model::{Link, Model, ModelError};
 use protocol::plan::{ViewColumn, ViewType, Visibility};
 
 type Compiled = BTreeMap<String, (Vec<u8>, Manifest)>;
@@ -287,7 +287,7 @@ fn the_scorecard_finds_what_drives_default() {
         number("default_12m", 0, &all[3]),
     ];
     let replies = run("credit-scorecard", Run { rows, columns, real: true, ..Run::default() });
-    let [(GuestReply::Linear(model), _), (GuestReply::Finished, _)] = replies.as_slice() else { panic!("{replies:?}") };
+    let [(GuestReply::Model(Model::Linear(model)), _), (GuestReply::Finished, _)] = replies.as_slice() else { panic!("{replies:?}") };
     assert_eq!((model.link, model.features.len()), (Link::Logit, 7));
     let near = |name: &str, expected: f64, tolerance: f64| {
         let at = model.features.iter().position(|f| f == name).unwrap();
