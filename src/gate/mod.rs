@@ -24,7 +24,7 @@ mod verification;
 
 pub use audit::MIGRATION as AUDIT;
 pub use checks::Check;
-pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
+pub use decide::{DERIVED, DecideError, Decision, JobFacts, JudgedModels, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
 pub use ledger::{

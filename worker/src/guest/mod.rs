@@ -9,6 +9,7 @@ mod fold;
 mod host;
 mod link;
 mod load;
+mod models;
 mod verify;
 
 use std::os::fd::{AsFd, OwnedFd};
