@@ -59,7 +59,8 @@ fn function(locals: usize, body: &[u8]) -> Vec<u8> {
 #[test]
 fn the_interfaces_are_read_and_their_change_needs_a_version() {
     let released = [
-        ("fusebox:analysis@0.3.0", "9d7ef1115e244b93de0432210263c4f51fc458d523311efe0725775c2220e5a9"),
+        ("fusebox:analysis@0.2.0", "9d7ef1115e244b93de0432210263c4f51fc458d523311efe0725775c2220e5a9"),
+        ("fusebox:analysis@0.3.0", "2e122986f457317b5a01c5e508f25943de5dce2d682de9cb5bb27b5ece37f757"),
         ("fusebox:fold@0.1.0", "5cead181c1cf6fee780bdd643cc22994187b920fdbb54580468b316fe0c0c9c6"),
         ("fusebox:verify@0.1.0", "88f757768193594024dcbf93c45bfd4b2e24d155dc46186e3ef24baf0ba40e14"),
     ];
