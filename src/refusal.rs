@@ -175,7 +175,7 @@ rules! {
     MODEL_INVALID = "model.invalid" ["Q35"] "the model is not one of the typed forms" | "模型不符合类型化格式" => "hand in a linear model, trees or a network over granted columns" | "请提交基于授权字段的线性模型、树模型或神经网络";
     MODEL_RANGE = "model.range" ["Q35", "C26"] "a parameter of the model is too large" | "模型参数超出范围" => "scale the columns in the module, and keep parameters below the threshold" | "请在模块中缩放字段，使参数低于上限";
     MODEL_RATIO = "model.ratio" ["Q35", "X55"] "the model has more parameters than so many units may carry" | "模型参数相对单元数过多" => "use fewer parameters or more data" | "请减少参数或使用更多数据";
-    MODEL_GROUP = "model.group" ["Q41", "C26", "X55"] "too few units stand behind a leaf or a level of the model" | "模型的叶节点或类别水平涉及的单元数不足" => "use fewer splits, or merge levels in a derived column" | "请减少划分，或在派生字段中合并类别"
+    MODEL_GROUP = "model.group" ["Q41", "C26", "X55"] "too few units stand behind a leaf or a level of the model" | "模型的叶节点或类别水平涉及的单元数不足" => "use fewer splits, or merge levels in a derived column" | "请减少划分，或在派生字段中合并类别";
     MODEL_UNITS = "model.units" ["Q35", "X55"] "too few units stand behind the model" | "模型涉及的单元数不足" => "use more data" | "请使用更多数据";
     OUTPUT_UNTYPED = "output.untyped" ["Q35", "Q38"] "only tables, typed models and verification answers leave" | "仅统计表、类型化模型和核验结果可出域" => "ask for a table or hand in a typed model" | "请改用统计表或类型化模型";
     OUTPUT_NONE = "output.none" ["X30"] "the module asked for nothing" | "模块未请求任何输出" => "ask for a table or hand in a model" | "请在模块中请求输出";

@@ -67,7 +67,7 @@ fn trees_and_networks_are_held_with_evidence_and_what_carries_too_much_is_refuse
     assert_eq!((&evidence["parameters"], &evidence["degrees_of_freedom"]), (&json!(8), &json!(FIRMS - 8)));
     let bits = evidence["capacity"]["bits"].as_u64().unwrap();
     println!("forest: {} bits of {}", bits, evidence["capacity"]["bits_max"]);
-    assert!(bits >= 8 * 15 && bits <= 1024);
+    assert!((8 * 15..=1024).contains(&bits));
 
     let net = copy("net");
     assert_eq!(net["artefact"]["layers"][0]["weights"], json!([["0.0500", "0", "1.00"], ["0", "0.000123", "-1.00"]]));

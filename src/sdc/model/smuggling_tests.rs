@@ -54,8 +54,8 @@ fn low_bits_of_weights_do_not_survive_the_rounding() {
         // A guess is right half the time; what is beyond that is what came through.
         let beyond = (2.0 * right as f64 - put as f64) / put as f64;
         println!("{low:>9} {put:>8} {right:>9} {:>11.2} %", beyond * 100.0);
-        // Of independent guesses the share strays by 1/√n; four times that.
-        assert!(beyond.abs() < 4.0 / (put as f64).sqrt(), "{low} bits: {beyond}");
+        // Of independent guesses the share strays by 1/√n; five times that.
+        assert!(beyond.abs() < 5.0 / (put as f64).sqrt(), "{low} bits: {beyond}");
     }
 }
 

@@ -103,7 +103,7 @@ fn naive(seen: &Seen, model: &TreesModel) -> ModelEvidence {
         label.as_ref().map(|_| group(&seen.rows.iter().filter(has).collect::<Vec<_>>()))
     };
     let levels = model.features.iter().zip(&labels).map(level).collect();
-    let leaves = model.trees.iter().map(|tree| {
+    let leaves_of = |tree: &Vec<Node>| -> Vec<Group> {
         let right = right_children(tree).unwrap();
         let mut reached: Vec<Vec<&Row>> = vec![Vec::new(); tree.len()];
         for row in &seen.rows {
@@ -117,10 +117,11 @@ fn naive(seen: &Seen, model: &TreesModel) -> ModelEvidence {
         }
         let leaves = reached.iter().zip(tree).filter(|(_, node)| matches!(node, Node::Leaf { .. }));
         leaves.map(|(rows, _)| group(rows)).collect()
-    });
+    };
+    let leaves = model.trees.iter().map(leaves_of).collect();
     // Of the view arrears, opened, amount; the labels of grade, band, words and gone; what was derived.
     let of_labels: usize = seen.labels.iter().map(Vec::len).sum();
-    ModelEvidence { labels, levels, leaves: leaves.collect(), features_possible: 3 + of_labels as u64 + 1 }
+    ModelEvidence { labels, levels, leaves, features_possible: 3 + of_labels as u64 + 1 }
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl Host {
         }
         let granted = self.request.columns.iter().map(|c| &c.name);
         let names: Vec<&String> = granted.chain(self.request.manifest.derived.iter().map(|c| &c.name)).collect();
-        let feature = |(column, level): (&u32, &i64)| {
+        let feature = |(column, level): (&u32, &i64)| -> Result<Feature, GuestFailure> {
             let column = usize::try_from(*column).ok().and_then(|i| names.get(i)).ok_or(ModelError::Feature)?;
             let level = if *level == -1 { None } else { Some(u32::try_from(*level).map_err(|_| ModelError::Feature)?) };
             Ok(Feature { column: (*column).clone(), level })
