@@ -84,7 +84,8 @@ fn messages() -> Vec<Vec<u8>> {
         margins: Margins::Cube,
     };
     let features = || vec![Feature { column: "x".into(), level: None }, Feature { column: "k".into(), level: Some(1) }];
-    let model = LinearModel { name: "m".into(), link: Link::Logit, features: features(), coefficients: vec![0.5, -1.0], intercept: f64::NAN };
+    let model =
+        LinearModel { name: "m".into(), link: Link::Logit, features: features(), coefficients: vec![0.5, -1.0], intercept: f64::NAN };
     let split = |feature, threshold| Node::Split { feature, threshold };
     let tree = vec![split(0, 1.5), Node::Leaf { value: 1.0 }, split(1, 0.5), Node::Leaf { value: -1.0 }, Node::Leaf { value: 0.0 }];
     let trees = TreesModel { name: "f".into(), link: Link::Log, features: features(), base: 0.0, trees: vec![tree] };
@@ -92,7 +93,8 @@ fn messages() -> Vec<Vec<u8>> {
         DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: i64::MIN, max: 9 } },
         DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into(), "乙".into()] } },
     ];
-    let manifest = Manifest { name: "m".into(), version: "1".into(), derived: derived.clone(), models: vec!["m".into()], fold: None, verify: None };
+    let manifest =
+        Manifest { name: "m".into(), version: "1".into(), derived: derived.clone(), models: vec!["m".into()], fold: None, verify: None };
     let ty = ViewType::Number { scale: 1, min: -1, max: 1 };
     let columns = vec![ViewColumn { name: "c".into(), ty, visibility: Visibility::Foreign, provenance: "a.c".into() }];
     let rejected = RejectedRow { row: 1, column: Some(2), rule: RowRule::LinkageKey };

@@ -31,6 +31,7 @@ mod with_columns {
 #[test]
 fn the_manifest_names_them() {
     assert_eq!(without_columns::FUSEBOX_MANIFEST, r#"{"name":"a","version":"1","derived":[],"models":["score"]}"#);
-    let expected = r#"{"name":"b","version":"1","derived":[{"name":"x","type":"number","scale":0,"min":0,"max":1}],"models":["score","forest"]}"#;
+    let expected =
+        r#"{"name":"b","version":"1","derived":[{"name":"x","type":"number","scale":0,"min":0,"max":1}],"models":["score","forest"]}"#;
     assert_eq!(with_columns::FUSEBOX_MANIFEST, expected);
 }

@@ -109,7 +109,13 @@ fn network(desk: &Desk, section: Section, artefact: &Value) -> Section {
         for (o, (weights, bias)) in outputs.take(ROWS_MAX) {
             let weights = list(weights, "").iter().map(scalar).collect::<Vec<_>>().join(", ");
             let activation = Cell::code(text(layer, "/activation"));
-            table.push(vec![Cell::text(l.to_string()), Cell::text(o.to_string()), activation, Cell::text(weights), Cell::text(scalar(bias))]);
+            table.push(vec![
+                Cell::text(l.to_string()),
+                Cell::text(o.to_string()),
+                activation,
+                Cell::text(weights),
+                Cell::text(scalar(bias)),
+            ]);
         }
     }
     let features = list(artefact, "/features").iter().map(scalar).collect::<Vec<_>>().join(", ");

@@ -80,7 +80,8 @@ impl Jobs {
         }
         let mut columns: Vec<ViewColumn> = view.granted().map(|(c, _)| c.clone()).collect();
         columns.extend(derived.iter().map(|(d, _)| derived_column(d)));
-        let judged = policy.filter(|_| !models.is_empty()).map(|policy| super::models::judge(engine, &models, &derived, policy)).transpose()?;
+        let judged =
+            policy.filter(|_| !models.is_empty()).map(|policy| super::models::judge(engine, &models, &derived, policy)).transpose()?;
         let (tables, contributors) = if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived)? };
         let report = serde_json::to_value(view.report()).unwrap_or_default();
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&plan.fuse), view.report().units);

@@ -36,8 +36,8 @@ mod laws;
 pub use derived::judge_derived;
 pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};
 pub use model::{
-    CapacityReport, DecidedModel, LevelReport, ModelReport, ModelTerm, ShownLayer, ShownLinear, ShownNetwork, ShownNode, ShownTrees, decide_model,
-    round_model,
+    CapacityReport, DecidedModel, LevelReport, ModelReport, ModelTerm, ShownLayer, ShownLinear, ShownNetwork, ShownNode, ShownTrees,
+    decide_model, round_model,
 };
 pub use primary::{Cause, CauseRule};
 pub use rounding::RoundingKey;

@@ -40,7 +40,10 @@ fn trees_and_networks_are_held_with_evidence_and_what_carries_too_much_is_refuse
             ("net", &json!("held"), &null)
         ]
     );
-    assert_eq!((&outputs["hoard"]["refusal"]["threshold"], &outputs["narrow"]["refusal"]["threshold"]), (&json!("1024 bits"), &json!("10 units")));
+    assert_eq!(
+        (&outputs["hoard"]["refusal"]["threshold"], &outputs["narrow"]["refusal"]["threshold"]),
+        (&json!("1024 bits"), &json!("10 units"))
+    );
 
     let copy = |name: &str| {
         let id = outputs[name]["id"].as_str().unwrap();
@@ -49,7 +52,10 @@ fn trees_and_networks_are_held_with_evidence_and_what_carries_too_much_is_refuse
     };
     let forest = copy("forest");
     let shown = &forest["artefact"];
-    assert_eq!((&shown["form"], &shown["features"], &shown["base"]), (&json!("trees"), &json!(["arrears_days", "kwh", "tax_grade=A"]), &json!("-0.333")));
+    assert_eq!(
+        (&shown["form"], &shown["features"], &shown["base"]),
+        (&json!("trees"), &json!(["arrears_days", "kwh", "tax_grade=A"]), &json!("-0.333"))
+    );
     // The threshold as it is released decides who reaches a leaf: the median at three digits.
     let mut all: Vec<u64> = (0..FIRMS).map(kwh).collect();
     all.sort_unstable();

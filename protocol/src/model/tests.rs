@@ -211,7 +211,11 @@ fn features_are_columns_that_have_numbers() {
     }
     assert_eq!(of(vec![number("age"), number("age")]), Err(ModelError::Feature));
     assert_eq!(of(Vec::new()), Err(ModelError::Shape));
-    assert_eq!(Model::Linear(LinearModel { name: "No name".into(), ..LinearModel::new(String::new(), Link::Log, features(), vec![1.0; 3], 0.0) }).validate(), Err(ModelError::Name));
+    assert_eq!(
+        Model::Linear(LinearModel { name: "No name".into(), ..LinearModel::new(String::new(), Link::Log, features(), vec![1.0; 3], 0.0) })
+            .validate(),
+        Err(ModelError::Name)
+    );
 }
 
 #[test]

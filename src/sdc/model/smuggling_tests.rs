@@ -10,7 +10,8 @@ struct Random(u64);
 
 impl Random {
     fn seeded() -> Self {
-        let seed = std::env::var("FUSEBOX_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()) * 1_000_003);
+        let seed =
+            std::env::var("FUSEBOX_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()) * 1_000_003);
         println!("FUSEBOX_SEED={seed}");
         Self(seed)
     }
@@ -92,7 +93,10 @@ fn what_a_module_spells_in_the_digits_arrives_and_is_counted() {
         let rounded = round_model(&model, &policy(|_| {})).unwrap();
         counted += Capacity::of(&rounded, 3, 64).bits();
     }
-    println!("33 parameters of 3 digits, 50 models: {put} bits put in, {arrived} arrived, {counted} counted; binary64 would carry {}", 50 * 33 * 64);
+    println!(
+        "33 parameters of 3 digits, 50 models: {put} bits put in, {arrived} arrived, {counted} counted; binary64 would carry {}",
+        50 * 33 * 64
+    );
     assert_eq!(arrived, put, "the digits that stay carry what they carry");
     assert!(counted >= arrived, "no bit arrives that was not counted: {counted} < {arrived}");
 }

@@ -19,7 +19,9 @@ type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
 /// Safetensors in base64.
 pub(super) fn encode(model: &Model, features: &[String]) -> Result<String, NotReleased> {
     let tensors = match model {
-        Model::Linear(m) => vec![floats("coefficients", vec![m.coefficients.len()], &m.coefficients), floats("intercept", vec![1], &[m.intercept])],
+        Model::Linear(m) => {
+            vec![floats("coefficients", vec![m.coefficients.len()], &m.coefficients), floats("intercept", vec![1], &[m.intercept])]
+        }
         Model::Trees(m) => trees(m)?,
         Model::Network(m) => {
             let layers = m.layers.iter().enumerate().flat_map(|(i, layer)| {

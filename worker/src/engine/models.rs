@@ -23,7 +23,12 @@ use super::view::View;
 ///
 /// # Errors
 /// [`EngineFailure::Model`], [`EngineFailure::Derived`], [`EngineFailure::Limit`].
-pub(super) fn judge(view: &View, models: &[Model], derived: Vec<DerivedColumn>, fds: Vec<OwnedFd>) -> Result<Vec<ModelEvidence>, EngineFailure> {
+pub(super) fn judge(
+    view: &View,
+    models: &[Model],
+    derived: Vec<DerivedColumn>,
+    fds: Vec<OwnedFd>,
+) -> Result<Vec<ModelEvidence>, EngineFailure> {
     LimitExceeded::check("models_max", Limits::STANDARD.models_max.into(), 0, models.len() as u64)?;
     let derived = table::prepare(view, &[], derived, fds)?;
     let possible = features_possible(view, &derived);
@@ -52,7 +57,8 @@ fn judge_one(view: &View, derived: &[Derived], model: &Model, features_possible:
         readers.push(reader);
         labels.push(label);
     }
-    let trees = if let Model::Trees(model) = model { model.trees.iter().map(|t| Walk::new(t)).collect::<Result<Vec<_>, _>>()? } else { Vec::new() };
+    let trees =
+        if let Model::Trees(model) = model { model.trees.iter().map(|t| Walk::new(t)).collect::<Result<Vec<_>, _>>()? } else { Vec::new() };
     let groups = count(view, &readers, &trees)?;
     let (levels, leaves) = groups.split_at_checked(readers.len()).ok_or(EngineFailure::Internal)?;
     let levels = readers.iter().zip(levels).map(|(reader, group)| matches!(reader, Reader::Level { .. }).then_some(*group)).collect();

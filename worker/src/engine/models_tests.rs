@@ -7,7 +7,9 @@ use protocol::column::{Column, Parts, write_column};
 use protocol::manifest::{DerivedColumn, DerivedType};
 use protocol::memfd::{SealedFd, sealed};
 use protocol::message::EngineFailure;
-use protocol::model::{Feature, FlatTrees, Group, LEAF, LinearModel, Link, Model, ModelError, ModelEvidence, Node, TreesModel, right_children};
+use protocol::model::{
+    Feature, FlatTrees, Group, LEAF, LinearModel, Link, Model, ModelError, ModelEvidence, Node, TreesModel, right_children,
+};
 
 use super::fuse::Fused;
 use super::models;
@@ -148,7 +150,11 @@ fn evidence_equals_a_naive_computation_on_any_number_of_threads() {
         for threads in [1, 3] {
             let view = view_of(case(seed).fuse(1).unwrap(), threads);
             let (declared, fds) = derived(view.rows);
-            assert_eq!(models::judge(&view, &[model.clone(), model.clone()], declared, fds).unwrap(), [expected.clone(), expected.clone()], "seed {seed}");
+            assert_eq!(
+                models::judge(&view, &[model.clone(), model.clone()], declared, fds).unwrap(),
+                [expected.clone(), expected.clone()],
+                "seed {seed}"
+            );
         }
     }
     assert!(leaves > 300 && shared > 10, "{leaves} leaves, {shared} with units that do not count: the cases no longer test both");
@@ -165,7 +171,15 @@ fn a_model_of_other_columns_is_refused() {
     let wrong = Err(EngineFailure::Model(ModelError::Feature));
     assert_eq!(with("arrears", None), Ok(vec![None]));
     assert_eq!(with("band", Some(2)), Ok(vec![Some("high".into())]));
-    for (column, level) in [("band", Some(3)), ("band", None), ("arrears", Some(0)), ("who", None), ("who", Some(0)), ("flag", Some(0)), ("unit_ordinal", None)] {
+    for (column, level) in [
+        ("band", Some(3)),
+        ("band", None),
+        ("arrears", Some(0)),
+        ("who", None),
+        ("who", Some(0)),
+        ("flag", Some(0)),
+        ("unit_ordinal", None),
+    ] {
         assert_eq!(with(column, level), wrong, "{column} {level:?}");
     }
 }

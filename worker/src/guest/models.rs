@@ -87,8 +87,7 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         submit(store.data_mut(), m.model, &m.features, make).map_err(end)
     })?;
     models.func_wrap("submit-trees", |mut store: Store<'_>, (m,): (Trees,)| {
-        let flat =
-            FlatTrees { roots: m.roots, feature: m.feature, threshold: m.threshold, left: m.left, right: m.right, value: m.value };
+        let flat = FlatTrees { roots: m.roots, feature: m.feature, threshold: m.threshold, left: m.left, right: m.right, value: m.value };
         let make = |name, features| Ok(Model::Trees(TreesModel::new(name, m.link.into(), features, m.base, &flat)?));
         submit(store.data_mut(), m.model, &m.features, make).map_err(end)
     })?;

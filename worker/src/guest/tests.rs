@@ -223,7 +223,8 @@ fn what_is_not_allowed_ends_the_run_with_its_reason() {
 #[test]
 fn trees_and_networks_come_back_in_one_spelling() {
     let replies = run("misbehaves", Run { seed: 43, rows: 100, real: true, ..Run::default() });
-    let [(GuestReply::Model(Model::Trees(trees)), _), (GuestReply::Model(Model::Network(network)), _), (GuestReply::Finished, _)] = replies.as_slice()
+    let [(GuestReply::Model(Model::Trees(trees)), _), (GuestReply::Model(Model::Network(network)), _), (GuestReply::Finished, _)] =
+        replies.as_slice()
     else {
         panic!("{replies:?}")
     };

@@ -42,7 +42,13 @@ fn run(view: &View) -> Result<(), Error> {
     let last = Layer { activation: Activation::Sigmoid, weights: vec![1.0 / 7.0, -2.0], biases: vec![0.25] };
     view.submit_network("net", Link::Identity, &features, &[hidden, last])?;
 
-    view.submit_trees("narrow", Link::Identity, &features[1..2], 0.0, &[Tree::split(0, least, mean(&|i| kwh[i] <= least), Tree::Leaf(0.0))])?;
+    view.submit_trees(
+        "narrow",
+        Link::Identity,
+        &features[1..2],
+        0.0,
+        &[Tree::split(0, least, mean(&|i| kwh[i] <= least), Tree::Leaf(0.0))],
+    )?;
     hoard(view, &features[..2], &kwh)
 }
 
