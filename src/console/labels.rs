@@ -95,6 +95,8 @@ const LABELS: &[Label] = &[
     ("table.zero_cells", "Zero and full cells", "零值与满值单元"),
     ("table.cells", "Number of cells", "单元格数量"),
     ("model.capacity", "Capacity of the model", "模型容量"),
+    ("model.ratio", "Units for each parameter", "单参数单元数"),
+    ("model.group", "Units of each leaf and level", "叶节点与类别单元数"),
     ("model.rounding", "Rounding of parameters", "参数取整"),
     ("model.units", "Least number of units", "最少单元数"),
     // Fates and causes of cells

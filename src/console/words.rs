@@ -236,6 +236,15 @@ words! {
     feature = "Feature" | "特征";
     coefficient = "Coefficient" | "系数";
     intercept = "Intercept" | "截距";
+    tree = "Tree" | "树";
+    node = "Node" | "节点";
+    children = "Where it holds · elsewhere" | "满足 · 不满足";
+    base = "Base" | "基准值";
+    layer = "Layer" | "层";
+    output_n = "Output" | "输出";
+    activation = "Activation" | "激活函数";
+    weights = "Weights" | "权重";
+    bias = "Bias" | "偏置";
     coefficients_chart = "Coefficients of the model" | "模型系数";
     link_function = "Link" | "联系函数";
     digits = "Significant digits" | "有效数字";

@@ -30,7 +30,7 @@ mod verification;
 pub use audit::MIGRATION as AUDIT;
 pub use bundle::{Bundle, Cause, Checked, Fault, Part, bundle, verify};
 pub use checks::Check;
-pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
+pub use decide::{DERIVED, DecideError, Decision, JobFacts, JudgedModels, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, MIGRATION as FREEZE, Reach, all_standing, lift, set, stopped};
 pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
 pub use ledger::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::message::{GuestFailure, WorkerRole};
+use protocol::message::{EngineFailure, GuestFailure, WorkerRole};
 
 use super::JobError;
 use super::prepare::{self, Prepared};
@@ -119,7 +119,7 @@ impl Jobs {
         let job_key = job.spec.job_key(&self.store().keyring.derive(KeyUse::JobKey))?;
         let (prepared, policy) = self.judged(job)?;
         let way = Way { workers: self.workers(), patience: Patience::Job, cached: true };
-        let produced = self.produce(&job.spec, &prepared, &job_key, &way, switch)?;
+        let produced = self.produce(&job.spec, &prepared, &job_key, &way, switch, Some(&policy))?;
         let facts = self.facts(job, &prepared);
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
@@ -218,9 +218,10 @@ impl Jobs {
         // The guest is gone, and its memory given back: nothing is held while this waits.
         let [engine] = self.workers().reserve([WorkerRole::Engine], Patience::Job, switch)?;
         let mut engine = self.workers().attach(&view, engine, switch)?;
-        let produced = match self.reduce(&mut engine, &view, output, &prepared.resolved) {
+        let produced = match self.reduce(&mut engine, &view, output, &prepared.resolved, Some(&policy)) {
             Err(RunError::Failed(error)) => {
                 let refusal = match error {
+                    WorkerError::Engine(EngineFailure::Model(_)) => &refusal::MODEL_INVALID,
                     WorkerError::Engine(_) => &refusal::TABLE_REQUEST,
                     _ => &refusal::RUN_FAILED,
                 };

@@ -13,6 +13,7 @@
 //! | `key` | cells: the mixed-radix index of a table's keys |
 //! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
+//! | `models` | rows put through a model: who reaches each leaf, who has each level |
 //! | `table` | requests resolved, cells told |
 //! | `subject` | one subject's rows handed to a guest: verification |
 //! | `fold` | blocks of units, clipped and summed exactly: the private door |
@@ -27,6 +28,7 @@ mod identity;
 mod join;
 mod key;
 mod load;
+mod models;
 mod output;
 mod parallel;
 mod reduce;
@@ -36,6 +38,8 @@ mod subject;
 mod table;
 mod view;
 
+#[cfg(test)]
+mod models_tests;
 #[cfg(test)]
 mod tests;
 
@@ -49,7 +53,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, or one `Fold`, or one `Subject`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce` and `Models`, or one `Fold`, or one `Subject`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -73,6 +77,11 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
                         if contributors { answer_contributors(channel, view, &derived, &tables) } else { Ok(()) }
                     })
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Models { models, derived } => match &view {
+                Some(view) => guarded(|| models::judge(view, &models, derived, descriptors))
+                    .and_then(|evidence| within_frame(channel.send(&EngineReply::Models(evidence), &[]))),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Fold(plan) => match &view {
@@ -133,20 +142,24 @@ fn answer_table(
 ) -> Result<(), Stop> {
     let output = guarded(|| table::compute(view, derived, request))?;
     let per_frame = table::cells_per_frame(request);
-    match channel.send(&EngineReply::Table(output.header), &[]) {
-        // Labels found in the data can be longer than a frame; nothing was sent then.
-        Err(FrameError::TooLarge(bytes)) => {
-            let limit = u64::from(Limits::STANDARD.frame_bytes_max);
-            let exceeded = protocol::limits::LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
-            return Err(EngineFailure::Limit(exceeded).into());
-        }
-        other => other?,
-    }
+    within_frame(channel.send(&EngineReply::Table(output.header), &[]))?;
     let mut cells = output.cells.into_iter().peekable();
     while cells.peek().is_some() {
         channel.send(&EngineReply::Cells(cells.by_ref().take(per_frame).collect()), &[])?;
     }
     Ok(())
+}
+
+/// Labels found in the data can be longer than a frame; nothing was sent then.
+fn within_frame(sent: Result<(), FrameError>) -> Result<(), Stop> {
+    match sent {
+        Err(FrameError::TooLarge(bytes)) => {
+            let limit = u64::from(Limits::STANDARD.frame_bytes_max);
+            let exceeded = protocol::limits::LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
+            Err(EngineFailure::Limit(exceeded).into())
+        }
+        other => Ok(other?),
+    }
 }
 
 fn answer_contributors(

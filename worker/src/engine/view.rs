@@ -58,6 +58,12 @@ impl View {
         Some((&column.ty, Column::parse(memory).ok()?))
     }
 
+    /// All granted columns.
+    pub(super) fn all_granted(&self) -> impl Iterator<Item = (&ViewColumn, Column<'_>)> {
+        let granted = self.columns.iter().filter(|(c, _)| c.visibility == Visibility::Granted);
+        granted.filter_map(|(column, memory)| Some((column, Column::parse(memory).ok()?)))
+    }
+
     /// What tells base rows apart, for sets of contributors.
     pub(super) fn identity(&self) -> Result<&[i64], EngineFailure> {
         self.hidden(Visibility::RowIdentity)
