@@ -231,7 +231,7 @@ fn what_left_is_in_the_log(browser: &Browser, world: &World) {
     browser.open(&format!("{}/console/releases/{}", world.server.url, world.models[0]));
     browser.says("截距");
     let shown = browser.run("return document.querySelector('#evidence').innerText").as_str().unwrap().to_owned();
-    let leaf = shown.split_once("出域日志序号").unwrap().1.trim().split_whitespace().next().unwrap().to_owned();
+    let leaf = shown.split_once("出域日志序号").unwrap().1.split_whitespace().next().unwrap().to_owned();
     let body = world.client("auditor-xu").get(&format!("/v1/log/leaves/{leaf}")).good();
     assert!(body["body"].as_str().unwrap().contains(&world.models[0]), "{body}");
     let (copy, token) = (world.server.dir.path().join("copy"), world.server.dir.path().join("token"));

@@ -47,7 +47,7 @@ pub fn keys_are_confirmed_by_a_fingerprint_that_the_page_does_not_show(world: &W
         let made = send(&mut hand, "/console/keys", "/console/keys", &[("public_key", &STANDARD.encode(&public))]);
         done(&made, "enrolled");
         let told = fingerprint(&public);
-        let digits: Vec<String> = told["sha256:".len()..].as_bytes().chunks(4).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
+        let digits: Vec<String> = told.as_bytes()["sha256:".len()..].chunks(4).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
         let groups = digits.join(" ");
         let page = hand.get("/console/keys").html;
         assert!(page.contains(&groups) && page.contains(&format!("data-key=\"{}\"", STANDARD.encode(&public))), "{page}");
