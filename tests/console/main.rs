@@ -33,7 +33,6 @@ fn the_console_shows_each_role_what_it_may_see_and_nothing_from_elsewhere() {
 }
 
 #[test]
-#[ignore = "the journey has not run to its end yet; `cargo xtask nightly`"]
 fn a_reviewer_a_provider_and_an_authority_find_their_way_in_a_browser() {
     journey::in_a_browser(&mut world::World::start());
 }
