@@ -32,9 +32,8 @@ pub(super) fn section(desk: &Desk, release: &Value, keys: &Value, opened: bool) 
 fn standing(desk: &Desk, release: &Value) -> Facts {
     let (w, r) = (desk.w(), desk.r());
     let (word, stage) = (text(release, "/state"), text(release, "/review/stage"));
-    let cell = state(desk, word);
-    let plain = stage == "decided" || desk.say(stage) == desk.say(word);
-    let mut facts = Facts::default().add(r.stage, if plain { cell } else { cell.and_muted(desk.say(stage)) });
+    let told = if stage == "decided" { state(desk, word) } else { Cell::chip(Tone::Wait, desk.say(stage)) };
+    let mut facts = Facts::default().add(r.stage, told);
     if stage == "in_review" && !is(release, "/review/duty") {
         facts = facts.add(r.votes_in, Cell::text(format!("{} / 2", figure(release, "/review/votes_in"))));
     }

@@ -72,6 +72,10 @@ alerts! {
         "half of 10 or more outputs were refused, or 50 calls denied, in a week" | "一周内10个以上输出过半被拒，或50次调用被拒绝";
     RECTIFICATION = "rectification.overdue" Urgent ["X63", "C33", "C63"] "rectification overdue" | "整改逾期":
         "an order to put something right is past its day" | "整改令超过期限未办结";
+    ROLLED_BACK = "log.rolled_back" Urgent ["X57", "C36", "X31", "S8"] "the database is behind its log" | "数据库落后于日志":
+        "a start found the database behind a checkpoint that is remembered of its log; nothing is accepted and nothing leaves until a newer one is put back or a recovery is signed" | "启动时发现数据库落后于留存的日志检查点；在换回较新数据库或签署恢复前，不受理、不出域";
+    FROZEN = "release.frozen" Serious ["X57", "C36"] "releases are stopped" | "出域暂停中":
+        "a freeze stands" | "有未解除的出域暂停";
     LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":
         "the last check of the published log found a fault" | "最近一次日志校验发现问题";
 }

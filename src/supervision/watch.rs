@@ -10,12 +10,13 @@ use super::rules::{self, AlertRule};
 use super::{OrderState, denials, orders};
 use crate::agreement::records;
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
+use crate::gate;
 use crate::id::{AgreementId, OrgId};
 use crate::jobs::JobError;
 use crate::policy::city::CityProfile;
 use crate::refusal;
 use crate::store::{StoreError, Tx};
-use crate::tlog::Report;
+use crate::tlog::{Report, rollback};
 
 const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
@@ -68,6 +69,7 @@ pub fn standing(connection: &Connection, situation: &Situation<'_>) -> Result<Ve
     found.extend(refused(c, now)?);
     found.extend(overdue_orders(c, now)?);
     found.extend(log(c)?);
+    found.extend(stopped(c)?);
     for alert in &mut found {
         alert.acknowledged = seen(c, alert.rule.id, &alert.subject, alert.extent)?;
     }
@@ -170,6 +172,18 @@ fn refused(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
 fn overdue_orders(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
     let late = orders::list(c, now)?.into_iter().filter(|o| o.state == OrderState::Overdue);
     Ok(late.map(|o| alert(&rules::RECTIFICATION, o.id, Some(&o.org), 1)).collect())
+}
+
+/// A database that is behind its log, by the leaf of the finding; and every freeze, by its number.
+fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
+    let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, "log", None, finding.leaf));
+    let mut found: Vec<Alert> = behind.into_iter().collect();
+    for freeze in gate::all_standing(c)? {
+        let scope = freeze.dataset.as_ref().map(ToString::to_string).or_else(|| freeze.org.as_ref().map(ToString::to_string));
+        let subject = format!("{} ({})", freeze.id, scope.as_deref().unwrap_or("all"));
+        found.push(alert(&rules::FROZEN, subject, freeze.org.as_ref(), 1));
+    }
+    Ok(found)
 }
 
 fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {
