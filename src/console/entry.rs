@@ -20,6 +20,7 @@ use crate::refusal::{self, Refused};
 
 const STYLE: &str = include_str!("assets/console.css");
 const SCRIPT: &str = include_str!("assets/console.js");
+const REVIEW: &str = include_str!("assets/review.js");
 const MARK: &str = include_str!("assets/mark.svg");
 
 /// What a page may load and where its forms may go: this server.
@@ -189,6 +190,7 @@ pub(super) async fn asset(Path(name): Path<String>) -> Response {
     let (kind, text) = match name.as_str() {
         "console.css" => ("text/css; charset=utf-8", STYLE),
         "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "review.js" => ("text/javascript; charset=utf-8", REVIEW),
         "mark.svg" => ("image/svg+xml", MARK),
         _ => return StatusCode::NOT_FOUND.into_response(),
     };

@@ -55,6 +55,7 @@ const RE: Role = Role::Researcher;
 const CH: Role = Role::OutputChecker;
 const SY: Role = Role::SystemAdmin;
 const SE: Role = Role::SecurityAdmin;
+const AD: Role = Role::Auditor;
 
 /// Roles whose lists the interface shows.
 pub(super) const LISTS: &[Role] = &[AU, PR, OP, RE, CH];
@@ -77,6 +78,7 @@ const PLACES: &[Line] = &[
     ("/console/machine", |w| w.machine, &[SY, SE]),
     ("/console/freeze", |w| w.freeze, FREEZES),
     ("/console/data", |w| w.data, &[]),
+    ("/console/keys", |w| w.signing_keys, &[CH, SE, AU, AD]),
     ("/console/clauses", |w| w.clauses_legend, &[]),
 ];
 

@@ -40,6 +40,10 @@ pub(super) enum Span {
     Chip(Tone, String),
     /// A link: where to, its text.
     Link(String, String),
+    /// A fingerprint, whole, in groups of four digits: it is read aloud and compared.
+    Print(String, Vec<String>),
+    /// A state that this browser knows of a key: hidden until the page's script has found the key. Public key, text.
+    Here(String, String),
     /// The next line.
     Break,
 }
@@ -53,6 +57,8 @@ pub(super) struct Cell {
 
 /// Hexadecimal digits of a digest that are shown.
 const DIGEST_SHOWN: usize = 12;
+/// Digits of a fingerprint in one group.
+const FINGERPRINT_GROUP: usize = 4;
 
 impl Cell {
     /// Nothing: there is no such figure.
@@ -114,6 +120,18 @@ impl Cell {
     #[must_use]
     pub fn and_link(self, href: impl Into<String>, text: impl Into<String>) -> Self {
         self.with(Span::Link(href.into(), text.into()), false)
+    }
+    /// A fingerprint, `sha256:` and hexadecimal digits.
+    #[must_use]
+    pub fn and_fingerprint(self, whole: &str) -> Self {
+        let digits: Vec<char> = whole.strip_prefix("sha256:").unwrap_or(whole).chars().collect();
+        let groups = digits.chunks(FINGERPRINT_GROUP).map(|group| group.iter().collect()).collect();
+        self.with(Span::Print(whole.to_owned(), groups), whole.is_empty())
+    }
+    /// What is said where the private half of this key lies in the reader's browser.
+    #[must_use]
+    pub fn and_here(self, public_key: impl Into<String>, text: impl Into<String>) -> Self {
+        self.with(Span::Here(public_key.into(), text.into()), false)
     }
     /// A new line, unless there is nothing before it.
     #[must_use]
@@ -191,12 +209,31 @@ pub(super) enum Field {
     Hidden { name: &'static str, value: String },
     /// One line.
     Line { name: &'static str, label: String, hint: String, value: String, required: bool },
+    /// Several lines, with the number of characters allowed.
+    Lines { name: &'static str, label: String, hint: String, chars_max: usize },
     /// A whole number.
     Number { name: &'static str, label: String, value: String },
     /// One of a list.
     Pick { name: &'static str, label: String, options: Vec<(String, String)>, value: String },
     /// One of a list that is all in sight.
     Choice { name: &'static str, label: String, options: Vec<(String, String, String)> },
+    /// One of a list, each with the words of another field beside which it stands; the page's script hides the others.
+    Fitting { name: &'static str, label: String, options: Vec<Fit> },
+    /// Where the page's script shows the text that will be signed: a label, what it is.
+    Signed { label: String, hint: String },
+}
+
+/// An option of [`Field::Fitting`].
+#[derive(Debug)]
+pub(super) struct Fit {
+    /// Its word.
+    pub key: String,
+    /// As it is read.
+    pub text: String,
+    /// What it rests on.
+    pub hint: String,
+    /// Words of the other field, parted by spaces.
+    pub beside: String,
 }
 
 /// A form that is posted with the session's mark.
@@ -208,13 +245,20 @@ pub(super) struct Form {
     fields: Vec<Field>,
     submit: String,
     class: &'static str,
+    script: Option<(&'static str, Vec<(&'static str, String)>)>,
 }
 
 impl Form {
     /// A form to `action`; `mark` is the session's.
     pub fn new(action: impl Into<String>, mark: &str, submit: impl Into<String>) -> Self {
         let (action, submit) = (action.into(), submit.into());
-        Self { action, mark: mark.to_owned(), fields: Vec::new(), submit, class: "" }
+        Self { action, mark: mark.to_owned(), fields: Vec::new(), submit, class: "", script: None }
+    }
+    /// A form that the page's script completes: hidden until the script finds that it can. Its part in the script, what the script is told.
+    #[must_use]
+    pub fn by_script(mut self, part: &'static str, told: Vec<(&'static str, String)>) -> Self {
+        self.script = Some((part, told));
+        self
     }
     /// One more field.
     #[must_use]
@@ -261,6 +305,14 @@ pub(super) enum Part {
     Phases { id: String, live: bool, steps: Vec<(String, bool)> },
     /// Text that someone wrote: shown as text, line breaks kept.
     Said(String),
+    /// The same under a label.
+    Quote(String, String),
+    /// A heading within a section.
+    Heading(String),
+    /// What the following is about, in less weight.
+    Hint(String),
+    /// A message that stands while the page's script has not shown the form of this name.
+    Without(&'static str, String),
     /// A search by `GET`: where, its label, what is searched for now, what else stays as it is, the button.
     Search { action: String, label: String, value: String, kept: Vec<(String, String)>, submit: String },
     /// Links beside each other: address, text, whether it is the present one.
@@ -313,6 +365,11 @@ impl Section {
     pub fn form(self, form: Form) -> Self {
         self.part(Part::Form(form))
     }
+    /// A heading within it.
+    #[must_use]
+    pub fn heading(self, text: impl Into<String>) -> Self {
+        self.part(Part::Heading(text.into()))
+    }
     /// What it is about.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -338,6 +395,12 @@ mod tests {
             value: hostile.into(),
             required: true,
         });
+        let form = form.field(Field::Lines { name: "b", label: hostile.into(), hint: hostile.into(), chars_max: 5 });
+        let fit = Fit { key: hostile.into(), text: hostile.into(), hint: hostile.into(), beside: hostile.into() };
+        let form = form.field(Field::Fitting { name: "c", label: hostile.into(), options: vec![fit] });
+        let form =
+            form.field(Field::Signed { label: hostile.into(), hint: hostile.into() }).by_script("vote", vec![("keys", hostile.into())]);
+        let cell = cell.and_here(hostile, hostile).and_fingerprint(hostile);
         for html in [cell.to_string(), table.to_string(), form.to_string()] {
             assert!(!html.contains("<script") && !html.contains("\"'"), "{html}");
         }
@@ -350,5 +413,7 @@ mod tests {
         assert!(html.contains("abababababab…") && html.contains(&digest));
         assert!(Cell::code("credit-2026").to_string().contains(">credit-2026<"));
         assert!(Cell::dash().to_string().contains('—'));
+        let print = Cell::default().and_fingerprint(&digest).to_string();
+        assert!(print.contains("abab abab") && print.matches("abab").count() == 16 + 16, "{print}");
     }
 }

@@ -12,11 +12,14 @@
 //! | `entry` | sign in and out, language, styles and scripts, headers of every answer |
 //! | `session`, `desk`, `frame` | the cookie; one caller at one page; what surrounds it |
 //! | `kit`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
-//! | `words`, `labels` | both languages; closed words, sentences, regulations |
+//! | `words`, `words_review`, `labels` | both languages; closed words, sentences, regulations |
 //! | `overview`, `releases`, `release`, `preview`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `review`, `steps`, `keys` | how a review stands; the forms of its next step; the keys that votes are signed with |
 //!
 //! Every answer forbids scripts, styles, frames and forms from elsewhere (`Content-Security-Policy`); no page has a script or a style
-//! in its markup, and none asks another host for anything. All but live phases works without a script.
+//! in its markup, and none asks another host for anything. All but live phases and
+//! signatures works without a script. A vote is signed in the browser (`assets/review.js`), by a key whose private half no script can read;
+//! its form is what the interface asks for, and the interface verifies it.
 
 mod chart;
 mod data;
@@ -25,6 +28,7 @@ mod entry;
 mod frame;
 mod jobs;
 mod json;
+mod keys;
 mod kit;
 mod labels;
 mod modules;
@@ -34,8 +38,11 @@ mod people;
 mod preview;
 mod release;
 mod releases;
+mod review;
 mod session;
+mod steps;
 mod words;
+mod words_review;
 
 use std::sync::Arc;
 
@@ -61,8 +68,17 @@ pub fn router(interface: &Interface) -> Router {
         .route("/console/overview", get(overview::show))
         .route("/console/releases", get(releases::list))
         .route("/console/releases/{id}", get(release::show))
-        .route("/console/releases/{id}/copy", post(release::copy))
-        .route("/console/releases/{id}/veto", post(release::veto))
+        .route("/console/releases/{id}/copy", get(release::no_copy).post(release::copy))
+        .route("/console/releases/{id}/request", post(steps::request))
+        .route("/console/releases/{id}/vote", post(steps::vote))
+        .route("/console/releases/{id}/extend", post(steps::extend))
+        .route("/console/releases/{id}/veto", post(steps::veto))
+        .route("/console/releases/{id}/waive", post(steps::waive))
+        .route("/console/releases/{id}/appeal", post(steps::appeal))
+        .route("/console/releases/{id}/hear", post(steps::hear))
+        .route("/console/keys", get(keys::show).post(keys::enrol))
+        .route("/console/keys/confirm", post(keys::confirm))
+        .route("/console/keys/revoke", post(keys::revoke))
         .route("/console/jobs", get(jobs::list).post(jobs::submit))
         .route("/console/jobs/{id}", get(jobs::show))
         .route("/console/jobs/{id}/events", get(jobs::events))

@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 
 use super::session::Cookie;
+use super::words_review;
 
 /// A language of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,13 @@ impl Lang {
             Self::Zh => &ZH,
         }
     }
+    /// Its words of reviews.
+    pub fn reviews(self) -> &'static words_review::Words {
+        match self {
+            Self::En => &words_review::EN,
+            Self::Zh => &words_review::ZH,
+        }
+    }
     /// What was chosen; else English where the browser asks for English first; else Chinese.
     pub fn of(headers: &HeaderMap, tls: bool) -> Self {
         let chosen = Cookie::Language.read(headers, tls).and_then(|word| Self::parse(&word));
@@ -69,17 +77,19 @@ impl Lang {
 }
 
 macro_rules! words {
-    ($($key:ident = $en:literal | $zh:literal;)*) => {
-        /// Every word of the console in one language.
-        pub(super) struct Words { $(#[doc = $en] pub $key: &'static str,)* }
-        static EN: Words = Words { $($key: $en,)* };
-        static ZH: Words = Words { $($key: $zh,)* };
+    ($name:ident; $($key:ident = $en:literal | $zh:literal;)*) => {
+        /// Words in one language.
+        pub(super) struct $name { $(#[doc = $en] pub $key: &'static str,)* }
+        pub(super) static EN: $name = $name { $($key: $en,)* };
+        pub(super) static ZH: $name = $name { $($key: $zh,)* };
         #[cfg(test)]
-        const ALL: &[(&str, &str, &str)] = &[$((stringify!($key), $en, $zh)),*];
+        pub(super) const ALL: &[(&str, &str, &str)] = &[$((stringify!($key), $en, $zh)),*];
     };
 }
+pub(super) use words;
 
 words! {
+    Words;
     // Frame
     product = "fusebox supervision console" | "融合数据沙箱监管控制台";
     skip = "Skip to content" | "跳到正文";
@@ -130,6 +140,7 @@ words! {
     data = "Data catalogue" | "数据目录";
     accounts = "Accounts" | "账户";
     machine = "Machine" | "运行环境";
+    signing_keys = "Signing keys" | "签名密钥";
     freeze = "Freeze" | "暂停出域";
     // Overview
     overview_lead = "Outputs at the gate that you may see." | "您有权查看的出域事项。";
@@ -270,15 +281,8 @@ words! {
     commitment = "Commitment of the artefact" | "产物承诺值";
     decide = "Decide" | "作出决定";
     decision = "Decision" | "决定";
-    approve = "Approve" | "同意出域";
-    deny = "Deny" | "不同意";
-    veto = "Object (veto)" | "提出异议(否决)";
-    veto_text = "An output that rests on your data does not leave if you object." | "您提出异议后，基于贵单位数据的该输出不得出域。";
-    vote_text = "Two reviewers vote, each with a signature of their own: `fusebox release vote`. What one says is told to nobody before both are in." | "由两名审核人分别签名表决：fusebox release vote。两票齐备前，任何人均看不到表决内容。";
-    stage = "Stage" | "办理阶段";
-    round = "Round" | "审核轮次";
-    votes_in = "Votes in" | "已收表决数";
-    rounds = "Rounds of review" | "历次审核";
+    approve = "Approve" | "通过";
+    deny = "Deny" | "不通过";
     own_review = "You may not review what comes from your own organisation." | "不得审核本单位提交的事项。";
     // Jobs
     jobs_lead = "Jobs that you may see, newest first." | "您有权查看的任务，最新在前。";
@@ -379,7 +383,7 @@ mod tests {
     #[test]
     fn every_word_is_there_in_both_languages() {
         let han = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
-        for (key, en, zh) in ALL {
+        for (key, en, zh) in ALL.iter().chain(words_review::ALL) {
             assert!(!en.trim().is_empty() && en.is_ascii() || en.contains('ρ'), "{key}: {en}");
             assert!(han(zh), "{key}: {zh}");
         }

@@ -24,9 +24,13 @@ impl Hand {
     }
 
     pub fn signed_in(world: &World, who: &str) -> Self {
+        Self::with_token(world, &world.client(who).token)
+    }
+
+    pub fn with_token(world: &World, token: &str) -> Self {
         let mut hand = Self::new(world);
-        let page = hand.sign_in(&world.client(who).token);
-        assert_eq!(page.status, 303, "{who} signs in: {}", page.html);
+        let page = hand.sign_in(token);
+        assert_eq!(page.status, 303, "{}", page.html);
         hand
     }
 
@@ -99,6 +103,7 @@ fn pages(world: &World) -> Vec<(String, &'static [&'static str])> {
         ("/console/accounts".into(), &["security-ma"]),
         ("/console/machine".into(), &["system-gao", "security-ma"]),
         ("/console/freeze".into(), &["authority-chen", "tax-zhao", "security-ma"]),
+        ("/console/keys".into(), &["authority-chen", "checker-li", "reviewer-song", "security-ma", "auditor-xu"]),
         ("/console/clauses".into(), EVERYONE),
         (format!("/console/releases/{table}"), &["authority-chen", "checker-li", "reviewer-song"]),
     ]
