@@ -1,7 +1,7 @@
 //! A module on its author's own machine: a new one from the template, and a run on synthetic rows through the same worlds, limits and
 //! rules as on the server. No server, no real data, no agreement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -172,7 +172,7 @@ impl Stage {
             let mut engine = share(&self.workers, WorkerRole::Engine)
                 .and_then(|share| self.workers.attach(view, share, &KillSwitch::default()))
                 .map_err(|e| worker_failed(&e))?;
-            engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?.0
+            engine.reduce(tables, derived, &BTreeSet::new()).map_err(|e| worker_failed(&e))?.0
         };
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&self.resolved.fuse), view.report().units);
         let failed = |e: &dyn std::fmt::Display| CliError::failed(e, "this is a fault of the product; report it");

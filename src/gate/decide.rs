@@ -10,8 +10,9 @@ use protocol::table::TableOutput;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use super::audit::Audit;
+use super::audit::{Audit, Told};
 use super::checks::{self, Check};
+use super::conditions::Conditions;
 use crate::clock::Date;
 use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId};
 use crate::policy::ActivePolicy;
@@ -26,7 +27,7 @@ pub struct RawOutput {
     columns: Vec<ViewColumn>,
     coded: BTreeSet<String>,
     units: u64,
-    contributors: Option<(Name, String, Option<Contributors>)>,
+    contributors: Option<Told>,
 }
 
 /// Provenance of a column that the module derived; a granted one's is `alias.column`.
@@ -45,11 +46,11 @@ impl RawOutput {
         Self { tables, models, columns, coded, units, contributors: None }
     }
 
-    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`; nothing where an
-    /// engine had too many to tell. Without this no table is released.
+    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`, and what describes
+    /// cells; nothing where an engine had too many to tell. Without this no table is released.
     #[must_use]
-    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>) -> Self {
-        Self { contributors: Some((namespace, base, contributors)), ..self }
+    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>, conditions: Conditions) -> Self {
+        Self { contributors: Some(Told { namespace, base, contributors, conditions }), ..self }
     }
 
     /// HMAC-SHA-256(job key, canonical bytes): the same for the same job, whoever replays it; says nothing without the key.

@@ -11,6 +11,7 @@
 
 mod audit;
 mod checks;
+mod conditions;
 mod decide;
 mod freeze;
 mod issuers;
@@ -22,8 +23,9 @@ mod record;
 mod review;
 mod verification;
 
-pub use audit::MIGRATION as AUDIT;
+pub use audit::{MIGRATION as AUDIT, MIGRATION_SEEN as AUDIT_SEEN};
 pub use checks::Check;
+pub use conditions::Conditions;
 pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, all_standing, lift, set, standing};
 pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
