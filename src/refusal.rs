@@ -167,6 +167,7 @@ rules! {
     TABLE_ALL_SUPPRESSED = "table.all_suppressed" ["Q41", "C26", "X55"] "no cell reaches the minimum frequency" | "所有单元格均未达到最小频数" => "use coarser keys" | "请使用更粗的分组";
     TABLE_DERIVED_KEY = "table.derived_key" ["X30", "C26"] "a number that the module derived is no key: its values would be labels of its choosing" | "模块派生的数值不能作为分组字段：其取值会成为模块自选的标签" => "derive a category with declared labels" | "请派生声明了标签的类别字段";
     TABLE_DERIVED_MEASURE = "table.derived_measure" ["X30", "C26"] "a figure over a number that the module derived waits for a reviewer" | "模块派生数值的统计量须经审核" => "measure a granted column, or wait for the review" | "请使用授权字段，或等待审核";
+    TABLE_OWN_MEASURE = "table.own_measure" ["Q41", "C26", "X55"] "a figure over the operator's own column tells how many units of a cell have each of its values: no cell has enough units of every value" | "对运营主体自有字段的统计量会揭示单元格内各取值的单元数：没有单元格的各取值均有足够单元" => "bring own figures as few values that many units share, use coarser keys, or measure another party's column" | "请将自有数值归并为由较多单元共有的少量取值，使用更粗的分组，或统计他方字段";
     TABLE_UNCODED = "table.uncoded" ["Q41"] "a minimum or maximum needs a column that is bottom- or top-coded" | "最小值或最大值须使用已作首尾编码的字段" => "clamp the column in the plan" | "请在方案中作首尾编码";
     TABLE_ORDER_MARGIN = "table.order_margin" ["Q41", "C26"] "smallest, largest and ranked values have no margins, and of one column only one set of keys in a job" | "最小值、最大值和分位数不得带合计，同一字段在一个任务中仅可按一组分组字段统计" => "ask for them in a table without margins, once a column" | "请在不含合计的统计表中请求，每个字段一次";
     TABLE_ATTACKER_BOUND = "table.attacker_bound" ["Q41", "C26", "X55"] "the tables have more cells, or more suppressed ones, than can be checked against an attacker" | "统计表单元格或隐藏单元格过多，无法验证能否被反推" => "use coarser keys" | "请使用更粗的分组";
@@ -181,6 +182,7 @@ rules! {
     OUTPUT_NONE = "output.none" ["X30"] "the module asked for nothing" | "模块未请求任何输出" => "ask for a table or hand in a model" | "请在模块中请求输出";
     RUN_FAILED = "run.failed" ["X30"] "the run did not finish" | "运行未完成" => "try the module on synthetic data, where its errors are shown" | "请先在合成数据上调试，可查看错误信息";
     RELEASE_HELD = "release.held" ["X31", "Q41"] "the output waits for a checker" | "输出待人工审核" => "wait for the review" | "请等待审核";
+    RELEASE_MEANWHILE = "release.meanwhile" ["Q41", "C26", "X55"] "beside what was released while it waited the table may not leave" | "结合其待审期间已出域的结果，该统计表不得出域" => "submit the job again: it is judged anew beside all that was released" | "请重新提交任务，将结合全部已出域结果重新审核";
     RELEASE_DENIED = "release.denied" ["X31", "Q41"] "a checker denied the release" | "出域审核未通过" => "read the reason code" | "请查阅理由代码";
     REVIEW_REASON = "review.reason" ["X31", "X26"] "a review needs a reason of the closed list" | "审核须选择规定理由" => "choose one of the reasons named" | "请选择所列理由之一";
     REVIEW_STATEMENT = "review.statement" ["X27", "C16"] "the statement of purpose and context lacks an element" | "用途及背景说明要素不完整" => "write every element named as plain text within the threshold" | "请以纯文本补充所列要素，且不超过字数上限";

@@ -111,7 +111,7 @@ fn messages() -> Vec<Vec<u8>> {
         message(3, &CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] }),
         message(3, &CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into())))),
         message(4, &EngineRequest::View { columns: columns.clone(), threads: 1, units: 3 }),
-        message(4, &EngineRequest::Reduce { tables: vec![table], derived, contributors: true }),
+        message(4, &EngineRequest::Reduce { tables: vec![table], derived, own: vec!["w".into()], contributors: true }),
         message(5, &GuestOpening::Run(GuestRequest { columns, rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 })),
         message(6, &IngestRequest { format: UploadFormat::CsvGz, schema: upload_schema(), unique: vec![0, 3] }),
         message(7, &CompileRequest {}),

@@ -1,7 +1,7 @@
 //! A module on its author's own machine: a new one from the template, and a run on synthetic rows through the same worlds, limits and
 //! rules as on the server. No server, no real data, no agreement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -173,7 +173,7 @@ impl Stage {
                 .and_then(|share| self.workers.attach(view, share, &KillSwitch::default()))
                 .map_err(|e| worker_failed(&e))?;
             let judged = judge_models(&mut engine, &models, &derived, &self.policy).map_err(|e| worker_failed(&e))?;
-            let reduced = if tables.is_empty() { None } else { Some(engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?.0) };
+            let reduced = if tables.is_empty() { None } else { Some(engine.reduce(tables, derived, &BTreeSet::new()).map_err(|e| worker_failed(&e))?.0) };
             (reduced.unwrap_or_default(), Some(judged))
         };
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&self.resolved.fuse), view.report().units);

@@ -117,6 +117,7 @@ const LABELS: &[Label] = &[
     ("p_percent", "p% rule", "p% 规则"),
     ("quantile_tail", "Tail of a quantile", "分位数尾部"),
     ("group", "Group disclosure", "群体泄露"),
+    ("own_values", "A value of the operator's own with too few units", "自有字段取值单元不足"),
     ("complementary", "Hidden to protect another", "互补抑制"),
     ("overflow", "Not computable exactly", "无法精确计算"),
     ("identity", "Linear", "线性"),

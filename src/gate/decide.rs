@@ -10,8 +10,9 @@ use protocol::table::TableOutput;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use super::audit::Audit;
+use super::audit::{Audit, Told};
 use super::checks::{self, Check};
+use super::conditions::Conditions;
 use crate::clock::Date;
 use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId};
 use crate::policy::ActivePolicy;
@@ -27,7 +28,7 @@ pub struct RawOutput {
     columns: Vec<ViewColumn>,
     coded: BTreeSet<String>,
     units: u64,
-    contributors: Option<(Name, String, Option<Contributors>)>,
+    contributors: Option<Told>,
 }
 
 /// What the engine found of a job's models, rounded to so many digits; nothing of one that its form or the policy refuses anyway.
@@ -55,11 +56,11 @@ impl RawOutput {
         Self { tables, models, judged: None, columns, coded, units, contributors: None }
     }
 
-    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`; nothing where an
-    /// engine had too many to tell. Without this no table is released.
+    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`, and what describes
+    /// cells; nothing where an engine had too many to tell. Without this no table is released.
     #[must_use]
-    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>) -> Self {
-        Self { contributors: Some((namespace, base, contributors)), ..self }
+    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>, conditions: Conditions) -> Self {
+        Self { contributors: Some(Told { namespace, base, contributors, conditions }), ..self }
     }
 
     /// Adds the engine's evidence about the models. Without it none is decided.

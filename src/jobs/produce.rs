@@ -16,7 +16,7 @@ use super::spec::JobSpec;
 use crate::agreement::Door;
 use crate::catalog::ResolvedPlan;
 use crate::catalog::store::VersionKind;
-use crate::gate::{DERIVED, RawOutput};
+use crate::gate::{Conditions, DERIVED, RawOutput};
 use crate::id::ModuleDigest;
 use crate::policy::ActivePolicy;
 use crate::store::{KeyUse, StoreError};
@@ -59,16 +59,18 @@ impl Jobs {
         let input =
             GuestInput { code: &code, view: &view, manifest: module.manifest.clone(), seed: JobSpec::seed(job_key), synthetic: false };
         let output = way.workers.run(&input, guest, switch).map_err(|(error, _)| error)?;
-        self.reduce(&mut engine, &view, output, &prepared.resolved, policy)
+        let conditions = Conditions::of(&prepared.resolved, Some(digest));
+        self.reduce(&mut engine, &view, output, &prepared.resolved, (conditions, policy))
     }
 
+    /// Exact tables of what the module asked for.
     pub(super) fn reduce(
         &self,
         engine: &mut EngineSession,
         view: &View,
         output: GuestOutput,
         plan: &ResolvedPlan,
-        policy: Option<&ActivePolicy>,
+        (conditions, policy): (Conditions, Option<&ActivePolicy>),
     ) -> Result<Produced, RunError> {
         let GuestOutput { derived, tables, models, log } = output;
         let mut doors = BTreeSet::new();
@@ -82,10 +84,11 @@ impl Jobs {
         columns.extend(derived.iter().map(|(d, _)| derived_column(d)));
         let judged =
             policy.filter(|_| !models.is_empty()).map(|policy| super::models::judge(engine, &models, &derived, policy)).transpose()?;
-        let (tables, contributors) = if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived)? };
+        let (tables, contributors) =
+            if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived, conditions.own())? };
         let report = serde_json::to_value(view.report()).unwrap_or_default();
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&plan.fuse), view.report().units);
-        let raw = raw.with_contributors(plan.namespace.clone(), plan.fuse.identity.dataset.clone(), contributors);
+        let raw = raw.with_contributors(plan.namespace.clone(), plan.fuse.identity.dataset.clone(), contributors, conditions);
         let raw = if let Some(judged) = judged { raw.with_judged(judged) } else { raw };
         Ok(Produced { raw, doors, report, log })
     }

@@ -1,5 +1,6 @@
 //! Conversations with the engine: fuse, take a cached view, reduce.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use protocol::memfd::SealedFd;
 use protocol::message::{EngineReply, EngineRequest, SecretKey, Source, WorkerRole};
 use protocol::model::{Model, ModelEvidence};
 use protocol::plan::{FusePlan, FusionReport, ViewColumn, Visibility};
-use protocol::table::{TableHeader, TableOutput, TableRequest};
+use protocol::table::{Cell, TableHeader, TableOutput, TableRequest};
 
 use super::memory::Share;
 use super::pool::Workers;
@@ -110,17 +111,26 @@ impl Workers {
 }
 
 impl EngineSession {
-    /// Exact tables with their evidence; and which base rows lie in which of their cells, unless there are too many.
+    /// Exact tables with their evidence; and which base rows lie in which of their cells, unless there are too many. `own` are granted
+    /// columns that the operator owns.
     ///
     /// # Errors
     /// [`WorkerError`].
-    pub fn reduce(&mut self, tables: Vec<TableRequest>, derived: Vec<(DerivedColumn, SealedFd)>) -> Result<Reduced, WorkerError> {
+    pub fn reduce(
+        &mut self,
+        tables: Vec<TableRequest>,
+        derived: Vec<(DerivedColumn, SealedFd)>,
+        own: &BTreeSet<String>,
+    ) -> Result<Reduced, WorkerError> {
         self.process.extend();
         let mut contributors = None;
         let (declared, fds): (Vec<DerivedColumn>, Vec<SealedFd>) = derived.into_iter().unzip();
         let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.fd().as_fd()).collect();
-        self.process.send(&EngineRequest::Reduce { tables: tables.clone(), derived: declared, contributors: true }, &borrowed)?;
+        let own_columns = own.iter().cloned().collect();
+        let request = EngineRequest::Reduce { tables: tables.clone(), derived: declared, own: own_columns, contributors: true };
+        self.process.send(&request, &borrowed)?;
         let mut out: Vec<TableOutput> = Vec::with_capacity(tables.len());
+        let mut own_told: Vec<bool> = Vec::new();
         loop {
             let (reply, fds) = self.process.receive()?;
             if !fds.is_empty() && !matches!(reply, EngineReply::Contributors) {
@@ -136,6 +146,7 @@ impl EngineSession {
                     complete(out.last())?;
                     let asked = tables.get(out.len()).ok_or(WorkerError::OutOfTurn("a table too many"))?;
                     check_header(&header, asked)?;
+                    own_told = asked.measures.iter().map(|m| m.column.as_ref().is_some_and(|c| own.contains(c))).collect();
                     out.push(TableOutput { header, cells: Vec::new() });
                 }
                 EngineReply::Cells(cells) => {
@@ -143,7 +154,8 @@ impl EngineSession {
                     let (keys, measures) = (table.header.request.keys.len(), table.header.request.measures.len());
                     let shaped = cells
                         .iter()
-                        .all(|c| c.keys.len() == keys && c.measures.len() == measures && c.units_counting <= c.units && c.units <= c.rows);
+                        .all(|c| c.keys.len() == keys && c.measures.len() == measures && c.units_counting <= c.units && c.units <= c.rows)
+                        && cells.iter().all(|c| spread_is_told(c, &own_told));
                     if !shaped || (table.cells.len() + cells.len()) as u64 > table.header.cells {
                         return Err(WorkerError::OutOfTurn("cells of another shape"));
                     }
@@ -201,6 +213,11 @@ fn told(fds: Vec<OwnedFd>, tables: usize) -> Result<Option<Contributors>, Worker
     let bytes = SealedFd::verify(fd, Limits::STANDARD.column_bytes_max)?.read()?;
     let all = Contributors::parse(bytes.as_slice()).map_err(|_| WRONG)?;
     if all.tables.len() == tables { Ok(Some(all)) } else { Err(WRONG) }
+}
+
+/// Figures over the operator's own columns come with the spread of their values, others without.
+fn spread_is_told(cell: &Cell, own: &[bool]) -> bool {
+    cell.measures.iter().zip(own).all(|(evidence, own)| evidence.as_ref().is_none_or(|e| e.own.is_some() == *own))
 }
 
 fn check_header(header: &TableHeader, asked: &TableRequest) -> Result<(), WorkerError> {

@@ -47,6 +47,8 @@ pub enum EngineRequest {
         tables: Vec<TableRequest>,
         /// One a descriptor.
         derived: Vec<DerivedColumn>,
+        /// Granted columns that the operator owns: figures over them come with [`crate::table::OwnSpread`].
+        own: Vec<String>,
         /// Whether [`EngineReply::Contributors`] is wanted before the end.
         contributors: bool,
     },

@@ -150,7 +150,7 @@ mod tests {
             DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: 0, max: 9 } },
             DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into()] } },
         ];
-        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone(), contributors: true });
+        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone(), own: vec!["w".into()], contributors: true });
         let report = FusionReport { members: vec![], rows: 1, units: 1 };
         crosses(EngineReply::Fused { columns: view(), report });
         let manifest = Manifest {

@@ -19,6 +19,17 @@ impl Prime {
         Self((start..LARGEST).step_by(2).find(|n| is_prime(*n)).unwrap_or(LARGEST))
     }
 
+    /// An integer as an element.
+    pub(super) fn element(self, value: i128) -> u64 {
+        // Below p by the remainder.
+        value.rem_euclid(i128::from(self.0)) as u64
+    }
+
+    /// The integer nearest to 0 that an element stands for.
+    pub(super) fn nearest(self, element: u64) -> i128 {
+        if element > self.0 / 2 { i128::from(element) - i128::from(self.0) } else { element.into() }
+    }
+
     pub(super) fn mul(self, a: u64, b: u64) -> u64 {
         mul(a, b, self.0)
     }
@@ -91,6 +102,10 @@ mod tests {
                 assert_eq!(p.mul(a, p.inverse(a)), 1);
                 assert_eq!(p.sub_mul(a, a, 1), 0);
             }
+        }
+        let p = Prime::from_random(7);
+        for value in [0, 1, -1, 123_456, -(1 << 58)] {
+            assert_eq!(p.nearest(p.element(value)), value);
         }
         assert_ne!(Prime::from_random(1 << 40), Prime::from_random(1 << 41));
     }

@@ -10,6 +10,8 @@
 //! | `output` | transforms; the view's columns written to sealed memory |
 //! | `fuse` | the order of all that |
 //! | `view` | a view, mapped |
+//! | `own` | how values of the operator's own columns are spread over cells |
+//! | `top` | the largest units of each cell |
 //! | `key` | cells: the mixed-radix index of a table's keys |
 //! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
@@ -30,12 +32,14 @@ mod key;
 mod load;
 mod models;
 mod output;
+mod own;
 mod parallel;
 mod reduce;
 mod runs;
 mod select;
 mod subject;
 mod table;
+mod top;
 mod view;
 
 #[cfg(test)]
@@ -70,11 +74,12 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
             EngineRequest::View { columns, threads, units } => {
                 guarded(|| View::map(columns, descriptors, threads, units)).map(|v| view = Some(v))
             }
-            EngineRequest::Reduce { tables, derived, contributors } => match &view {
+            EngineRequest::Reduce { tables, derived, own, contributors } => match &view {
                 Some(view) => guarded(|| table::prepare(view, &tables, derived, descriptors))
                     .and_then(|derived| {
-                        tables.iter().try_for_each(|t| answer_table(channel, view, &derived, t))?;
-                        if contributors { answer_contributors(channel, view, &derived, &tables) } else { Ok(()) }
+                        let asked = table::Asked { view, derived: &derived, own: &own, top: contributors };
+                        tables.iter().try_for_each(|t| answer_table(channel, &asked, t))?;
+                        if contributors { answer_contributors(channel, &asked, &tables) } else { Ok(()) }
                     })
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
                 None => Err(EngineFailure::Plan.into()),
@@ -134,13 +139,8 @@ fn answer_fused(channel: &mut Channel, fused: fuse::Fused, view: &mut Option<Vie
     Ok(())
 }
 
-fn answer_table(
-    channel: &mut Channel,
-    view: &View,
-    derived: &[table::Derived],
-    request: &protocol::table::TableRequest,
-) -> Result<(), Stop> {
-    let output = guarded(|| table::compute(view, derived, request))?;
+fn answer_table(channel: &mut Channel, asked: &table::Asked<'_>, request: &protocol::table::TableRequest) -> Result<(), Stop> {
+    let output = guarded(|| table::compute(asked, request))?;
     let per_frame = table::cells_per_frame(request);
     within_frame(channel.send(&EngineReply::Table(output.header), &[]))?;
     let mut cells = output.cells.into_iter().peekable();
@@ -162,13 +162,8 @@ fn within_frame(sent: Result<(), FrameError>) -> Result<(), Stop> {
     }
 }
 
-fn answer_contributors(
-    channel: &mut Channel,
-    view: &View,
-    derived: &[table::Derived],
-    tables: &[protocol::table::TableRequest],
-) -> Result<(), Stop> {
-    let found = guarded(|| contributors::find(view, derived, tables))?;
+fn answer_contributors(channel: &mut Channel, asked: &table::Asked<'_>, tables: &[protocol::table::TableRequest]) -> Result<(), Stop> {
+    let found = guarded(|| contributors::find(asked.view, asked.derived, asked.own, tables))?;
     let fds: Vec<_> = found.iter().map(AsFd::as_fd).collect();
     Ok(channel.send(&EngineReply::Contributors, &fds)?)
 }
