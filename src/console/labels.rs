@@ -35,6 +35,13 @@ const LABELS: &[Label] = &[
     ("cancelled", "Cancelled", "已取消"),
     ("unreviewed", "Not reviewed", "未审核"),
     ("approved", "Approved", "已通过"),
+    // Alerts and orders
+    ("urgent", "Urgent", "紧急"),
+    ("serious", "Serious", "重要"),
+    ("notice", "Notice", "提示"),
+    ("open", "Open", "办理中"),
+    ("overdue", "Overdue", "逾期"),
+    ("closed", "Closed", "已办结"),
     // Forms of output
     ("table", "Aggregate table", "统计表"),
     ("model", "Model", "模型"),
@@ -147,6 +154,27 @@ const PHRASES: &[(&str, &str)] = &[
     ("shown to checkers", "仅审核人可见"),
     ("# to #", "#1 至 #2"),
     ("# s", "#1 秒"),
+    // What alerts found, and from where on they are raised
+    ("due #-#-#", "应于 #1-#2-#3 前办结"),
+    ("# working days", "#1 个工作日"),
+    ("ended #-#-#", "#1-#2-#3 到期或终止"),
+    ("a certificate of disposal", "须有处置证明"),
+    ("ends #-#-#", "#1-#2-#3 到期"),
+    ("# days", "#1 日"),
+    ("# attempts", "#1 次"),
+    ("# or more in # days", "#2 日内 #1 次及以上"),
+    ("# tables for a difference, # held or refused in all", "因差分 #1 张，暂扣或拒绝共 #2 张"),
+    ("# for a difference, or # in all, in # days", "#3 日内因差分 #1 张，或合计 #2 张"),
+    ("# answers on #-#-#", "#2-#3-#4 当日 #1 次"),
+    ("# of # answers a day", "单日上限 #2 次中的 #1 次"),
+    ("# calls denied", "#1 次调用被拒绝"),
+    ("# calls in # days", "#2 日内 #1 次"),
+    ("# modules", "#1 个模块"),
+    ("# modules in # days", "#2 日内 #1 个"),
+    ("# of # outputs", "#2 个输出中 #1 个"),
+    ("# % of # outputs or more", "#2 个及以上输出的 #1%"),
+    ("the day of the order", "整改令期限"),
+    ("no fault", "无异常"),
 ];
 
 /// A sentence of the interface in this language; as it is where it is none of [`PHRASES`].
@@ -185,6 +213,9 @@ pub(super) fn done(lang: Lang, word: &str) -> Option<&'static str> {
         "decided" => ("The application is decided.", "已答复申请。"),
         "submitted" => ("The job is queued.", "任务已提交，正在排队。"),
         "cancelled" => ("The job is cancelled.", "任务已取消。"),
+        "acknowledged" => ("The acknowledgement is in the log.", "已确认告警并记入日志。"),
+        "ordered" => ("The order is issued.", "已签发整改令。"),
+        "closed" => ("The order is closed.", "已办结整改令。"),
         "reviewed" => ("The module's review is recorded.", "模块审核已记录。"),
         _ => return None,
     };
