@@ -163,7 +163,7 @@ fn database(server: &Server) -> rusqlite::Connection {
 #[test]
 fn differences_and_frequent_questions_are_said_from_the_policys_thresholds_on() {
     let server = server();
-    assert_eq!(server.toml("PUT", "/v1/policies/floor", server.token("authority"), POLICY).status, 200);
+    assert_eq!(server.toml("PUT", "/v1/policies/floor", server.token("authority"), POLICY).status, 204);
     let (db, now) = (database(&server), server.clock_s());
     let hold = |org: &str, cause: &str, at: i64| {
         let sql = "INSERT INTO audit_hold (namespace, org, release, cause, at) VALUES ('firm', ?1, 'rel_x', ?2, ?3)";
