@@ -42,6 +42,15 @@
 //! ```
 //! What a reservation was made for is spent, whatever ends the job.
 //!
+//! # Flow of a verification
+//!
+//! ```text
+//! api ─▶ jobs: the issuer's token, papers, budgets judged ─▶ gate: nonce, count and leaf committed: spent, whatever comes
+//! jobs ─▶ view (cached or fused) ─▶ guest loaded ─▶ │ time of the answer fixed │ ─▶ the one subject's rows, or none ─▶ a closed answer
+//! jobs ─▶ gate: at the end of the window, whatever the guest did: leaf committed ─▶ the answer is sent at the fixed time
+//! ```
+//! A subject that nobody knows, a trap and a guest that is late are all *no*.
+//!
 //! # Invariants
 //!
 //! - What leaves was decided by [`gate`] and its leaf is in the log before anyone can read it: row, artefact and leaf are one commit.

@@ -9,6 +9,7 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
 use crate::modules::Script;
+use crate::support::policy::standard;
 use crate::support::scenario::signing_key;
 use crate::support::{Client, Server, TempDir, until};
 
@@ -363,16 +364,9 @@ fn entry(id: &str, namespace: &str, owner: &str, public: bool) -> String {
 /// The standard policy on the shortest quantum, with as many jobs and holds as an attack needs: the count of holds is a second line of
 /// defence, and the first is what is tried here.
 pub fn policy() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/release/standard.toml");
-    let text = std::fs::read_to_string(path).unwrap();
-    [
+    standard(&[
         ("time_quantum_seconds = 300", "time_quantum_seconds = 60"),
         ("jobs_per_day_max = 200", "jobs_per_day_max = 100000"),
         ("holds_max = 20", "holds_max = 1000000"),
-    ]
-    .into_iter()
-    .fold(text, |text, (from, to)| {
-        assert!(text.contains(from), "{from}");
-        text.replace(from, to)
-    })
+    ])
 }

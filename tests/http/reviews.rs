@@ -35,7 +35,7 @@ fn id(letter: char) -> String {
 
 /// Held outputs `rel_aaaa…` to `rel_jjjj…` of one job, as the gate writes them; the checker of every test approved their module.
 fn seed(db: &rusqlite::Connection) {
-    let job = "job_aaaaaaaaaaaaaaaa";
+    let job = "job_kkkkkkkkkkkkkkkk";
     let digest = "0".repeat(64);
     let spec = json!({
         "org": "opco", "agreement": "agr-1", "plan": "credit", "plan_digest": digest, "module": format!("sha256:{digest}"),

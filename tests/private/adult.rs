@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::scenario::{Member, Scenario};
 use crate::support::{Server, example, test_data};
-use crate::world::{POLICY, many_jobs, number};
+use crate::world::{many_jobs, number, policy};
 
 /// The example at the point where jobs can be submitted, with budgets for many repetitions.
 fn scenario(server: &Server) -> Scenario<'_> {
@@ -36,7 +36,7 @@ fn scenario(server: &Server) -> Scenario<'_> {
     let (before, after) = agreement.split_once(budget).expect("a budget");
     let agreement = format!("{before}{budget}1000{}", after.split_once('"').map(|(_, rest)| format!("\"{rest}")).unwrap());
     let scenario =
-        Scenario::set_up_as(server, "adult", ("researcher-op", "policy-institute"), "income_study", &members, POLICY, &agreement);
+        Scenario::set_up_as(server, "adult", ("researcher-op", "policy-institute"), "income_study", &members, &policy(), &agreement);
     let body = json!({ "epsilon": "1000", "reason": "repetitions" });
     let headers = [("content-type", "application/json")];
     scenario.authority.call("PUT", "/v1/namespaces/person/budget", &headers, body.to_string().as_bytes()).good();

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod independent;
+pub mod policy;
 pub mod review;
 pub mod scenario;
 
@@ -44,6 +45,11 @@ impl Drop for TempDir {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
+}
+
+/// The text of `policies/release/standard.toml`.
+fn example_policy() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/policies/release/standard.toml")).unwrap()
 }
 
 /// The binary under test.

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::scenario::signing_key;
-use crate::support::{Answer, Client, module, until};
-use crate::world::{FIRMS, PLAN, POLICY, Papers, World, changed, firm, uscc};
+use crate::support::{Answer, Client, module, policy, until};
+use crate::world::{FIRMS, PLAN, Papers, World, changed, firm, uscc};
 
 /// Stands in bodies that are refused, and must not come back.
 const CANARY: &str = "CANARY110101199003074578";
@@ -237,16 +237,16 @@ fn jobs(told: &mut Told) {
     assert_eq!(error["subject"], "module");
     // A provider may be stricter than the floor, never laxer; one job was submitted today.
     let bureau = told.world.bureau();
-    let strict = changed(POLICY, "jobs_per_day_max = 100000", "jobs_per_day_max = 1");
+    let strict = changed(&policy::small(), "jobs_per_day_max = 100000", "jobs_per_day_max = 1");
     bureau.put_toml("/v1/policies/orgs/tax-bureau", &strict).good();
     let mut job = told.world.job("main", &told.table);
     job["purpose"] = json!("credit_risk");
     let answer = told.world.operator().post("/v1/jobs", &job);
     let error = told.no(&answer, "request.busy");
     assert_eq!((answer.status, &error["threshold"]), (429, &json!("1 jobs a day")));
-    let answer = bureau.put_toml("/v1/policies/orgs/tax-bureau", &changed(POLICY, "min_frequency = 10", "min_frequency = 3"));
+    let answer = bureau.put_toml("/v1/policies/orgs/tax-bureau", &changed(&policy::small(), "min_frequency = 10", "min_frequency = 3"));
     told.no(&answer, "policy.weaker");
-    bureau.put_toml("/v1/policies/orgs/tax-bureau", POLICY).good();
+    bureau.put_toml("/v1/policies/orgs/tax-bureau", &policy::small()).good();
     // A module that nobody has read, by role; then one that was denied.
     let unread = told.world.upload("credit-scorecard");
     told.job_with("module", json!(unread), "module.unreviewed");

@@ -7,7 +7,7 @@ use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
 use crate::support::scenario::signing_key;
-use crate::support::{Answer, Client, Server, TempDir, module, until};
+use crate::support::{Answer, Client, Server, TempDir, module, policy, until};
 
 /// What an operator signs: this, then the 32 bytes of the digest.
 pub const SIGNATURE_CONTEXT: &[u8] = b"fusebox-module-v1\0";
@@ -198,46 +198,6 @@ from = "power.kwh"
 transform = { clamp = { min = 0, max = 60000 } }
 "#;
 
-pub const POLICY: &str = r#"
-time_quantum_seconds = 60
-jobs_per_day_max = 100000
-[doors]
-table = true
-artefact = true
-private = false
-verification = false
-[table]
-automatic = true
-min_frequency = 10
-largest_permille_max = 800
-largest_two_permille_max = 900
-p_permille = 100
-zero_cells = "suppress"
-rounding_base = 1
-rounding = "nearest"
-group_permille_max = 1000
-parameters_shown = false
-cells_max = 1000
-[audit]
-holds_max = 20
-holds_window_days = 90
-own_units_min = 10
-[model]
-units_min = 50
-coefficients_max = 32
-significant_digits = 3
-bits_max = 1024
-units_per_parameter_min = 1
-probe_units = 30
-[verification]
-bits_per_subject_max = 4
-answers_per_day_max = 1000
-answer_ms = 1000
-[private]
-delta_exponent = 6
-epsilon_per_job_max = "1"
-"#;
-
 const COLUMNS: &str = r#"
 [columns]
 loans = ["uscc", "default_12m"]
@@ -379,7 +339,7 @@ impl World {
         let server = Server::start_in(arguments, environment);
         let (key, public_key) = signing_key();
         let world = Self { server, key, folder: None };
-        world.authority().put_toml("/v1/policies/floor", POLICY).good();
+        world.authority().put_toml("/v1/policies/floor", &policy::small()).good();
         for (owner, entry, id, rows) in [
             (world.bureau(), TAX, "tax_grades", tax_csv()),
             (world.power(), POWER, "power_bills", power_csv()),
