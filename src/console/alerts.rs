@@ -85,7 +85,7 @@ pub(super) async fn list(desk: Desk) -> Shown {
     for rule in ALERTS {
         let found = of(alerts, rule);
         let standing = match (found.len(), found.iter().filter(|a| unseen(a)).count()) {
-            (0, _) => Cell::chip(Tone::Good, watch.no_alert),
+            (0, _) => Cell::chip(Tone::Good, watch.clear),
             (all, 0) => Cell::link(format!("#{}", anchor(rule)), all.to_string()).and_muted(watch.acknowledged),
             (all, new) => Cell::link(format!("#{}", anchor(rule)), all.to_string()).and_chip(Tone::Bad, format!("{new} {}", watch.unseen)),
         };

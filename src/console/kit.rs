@@ -162,13 +162,15 @@ pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
     empty: String,
     class: &'static str,
+    /// Whether the heading above says what the caption says.
+    captioned: bool,
 }
 
 impl Table {
     /// An empty table. `empty` is said where no row comes.
     pub fn new(caption: impl Into<String>, heads: &[&str], empty: impl Into<String>) -> Self {
         let heads = heads.iter().map(|text| Head { text: (*text).to_owned(), numeric: false }).collect();
-        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "" }
+        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "", captioned: false }
     }
     /// The columns from `first` hold figures.
     #[must_use]
@@ -336,6 +338,8 @@ pub(super) struct Section {
     pub title: String,
     /// What it is about.
     pub hint: String,
+    /// Rows of the table that it is named for.
+    pub count: Option<usize>,
     /// Its content.
     pub parts: Vec<Part>,
 }
@@ -351,7 +355,16 @@ impl Section {
     }
     /// One more part.
     #[must_use]
-    pub fn part(mut self, part: Part) -> Self {
+    pub fn part(mut self, mut part: Part) -> Self {
+        // What the heading says is not said again to those who see both.
+        match &mut part {
+            Part::Table(table) if table.caption == self.title => {
+                table.captioned = true;
+                self.count = Some(table.rows.len());
+            }
+            Part::Chart(chart) => chart.under(&self.title),
+            _ => {}
+        }
         self.parts.push(part);
         self
     }

@@ -74,13 +74,12 @@ pub(super) async fn list(desk: Desk, Query(query): Query<HashMap<String, String>
     if let Some(before) = last.filter(|n| *n > 0 && leaves.len() as u64 == PER_PAGE) {
         links.push((at(Some(before)), watch.older.to_owned(), false));
     }
-    let size = Facts::default().add(w.log_size, Cell::text(figure(&answer, "/size")));
+    let size = format!("{}: {}", w.log_size, figure(&answer, "/size"));
     Ok(desk
         .page(watch.log)
         .lead(watch.log_lead)
-        .section(Section::new("figures", "").facts(size))
         .section(Section::new("filters", "").part(choose).part(Part::Links(watch.more_leaves.to_owned(), links)))
-        .section(Section::new("list", "").table(table))
+        .section(Section::new("list", "").hint(size).table(table))
         .show())
 }
 

@@ -27,6 +27,7 @@ words! { WatchWords:
     raised_when = "Raised when" | "触发条件";
     standing = "Standing" | "当前告警";
     no_alert = "No alert stands." | "当前无告警。";
+    clear = "none" | "无";
     unseen = "not acknowledged" | "未确认";
     seen_by = "Acknowledged" | "确认情况";
     about = "Concerning" | "涉及事项";

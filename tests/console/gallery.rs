@@ -104,6 +104,7 @@ fn look(browser: &Browser, server: &Server, whose: &str, path: &str) {
         let name: String =
             path.trim_start_matches("/console/").chars().take(24).map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         browser.picture(&format!("{whose}-{name}-{lang}-{width}"));
+        assert!(!browser.has("#refusal"), "{path} as {whose} is refused: {}", browser.text());
         let sideways = browser.run("return document.documentElement.scrollWidth - window.innerWidth").as_i64().unwrap();
         assert!(sideways <= 1, "{path} in {lang} at {width} scrolls sideways by {sideways}");
     }
