@@ -175,6 +175,9 @@ const PHRASES: &[(&str, &str)] = &[
     ("# % of # outputs or more", "#2 个及以上输出的 #1%"),
     ("the day of the order", "整改令期限"),
     ("no fault", "无异常"),
+    ("a checkpoint that is remembered", "与留存检查点不符"),
+    ("all releases", "全部出域"),
+    ("# freeze", "#1 项暂停"),
 ];
 
 /// A sentence of the interface in this language; as it is where it is none of [`PHRASES`].

@@ -359,6 +359,7 @@ words! { Words:
     freeze_set = "Stop releases" | "暂停出域";
     freeze_lift = "Lift" | "解除暂停";
     freeze_scope = "Organisation (empty: all releases)" | "单位(留空为全部)";
+    freeze_dataset = "Dataset (empty: not one dataset only)" | "数据集(留空为不限)";
     freeze_scope_own = "Stops releases with your organisation's data." | "暂停使用本单位数据的出域。";
     freeze_lift_text = "Lifts every freeze that you may lift." | "解除您有权解除的全部暂停。";
 }

@@ -18,6 +18,7 @@ use super::checks::Check;
 use super::decide::{Decision, JobFacts, Outcome, canonical};
 use super::own;
 use super::record::ReleaseState;
+use super::recovery;
 use crate::clock::Timestamp;
 use crate::id::{Name, OrgId, ReleaseId};
 use crate::policy::ActivePolicy;
@@ -118,6 +119,11 @@ impl Audit {
     pub(super) fn is_stale(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
         let Some((namespace, base)) = &self.on else { return Ok(!self.tables.is_empty()) };
         Ok(self.seen != Some(released(tx, namespace, base)?.len() as u64))
+    }
+
+    /// Whether tables that left are not known, so that none can be judged beside them: then none of these is released.
+    pub(super) fn lost(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
+        self.on.as_ref().map_or(Ok(false), |(namespace, _)| recovery::tables_wait(tx, namespace))
     }
 
     /// Judges versions of the operator's own data by all units that count in the view.

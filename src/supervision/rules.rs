@@ -101,4 +101,12 @@ alerts! {
     LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":
         "the last check of the published log found a fault" | "最近一次日志校验发现问题",
         "stop releases, keep a copy of the log, and verify it with a checkpoint that was kept elsewhere" | "暂停出域、留存日志副本，并用异地留存的检查点复核";
+    ROLLED_BACK = "log.rolled_back" Urgent ["X57", "C36", "X31", "S8"] "the database is behind its log" | "数据库落后于日志":
+        "a start found the database behind a checkpoint that is remembered of its log; nothing is accepted and nothing leaves until a newer one is put back or a recovery is signed"
+        | "启动时发现数据库落后于留存的日志检查点；在换回较新数据库或签署恢复前，不受理、不出域",
+        "put the newer database back, or have the recovery signed; then let every party know what was undone"
+        | "换回较新数据库，或签署恢复；并告知各方被撤回的事项";
+    FROZEN = "release.frozen" Serious ["X57", "C36"] "releases are stopped" | "出域暂停中":
+        "a freeze stands" | "有未解除的出域暂停",
+        "find out whether its reason still stands, and lift it when it does not" | "核实暂停原因，原因消除后予以解除";
 }

@@ -10,12 +10,13 @@ use super::rules::{self, AlertRule};
 use super::{OrderState, denials, exits, orders};
 use crate::agreement::records;
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
+use crate::gate;
 use crate::id::{AgreementId, OrgId};
 use crate::jobs::JobError;
 use crate::policy::city::CityProfile;
 use crate::refusal;
 use crate::store::{StoreError, Tx};
-use crate::tlog::Report;
+use crate::tlog::{Report, rollback};
 
 const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
@@ -45,6 +46,8 @@ pub enum About {
     Order,
     /// The log.
     Log,
+    /// A freeze.
+    Freeze,
 }
 
 /// An alert that stands.
@@ -95,6 +98,7 @@ pub fn standing(connection: &Connection, situation: &Situation<'_>) -> Result<Ve
     found.extend(refused(c, now)?);
     found.extend(overdue_orders(c, now)?);
     found.extend(log(c)?);
+    found.extend(stopped(c)?);
     for alert in &mut found {
         alert.acknowledged = seen(c, alert.rule.id, &alert.subject, alert.extent)?;
     }
@@ -221,6 +225,20 @@ fn overdue_orders(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError
     let late = orders::list(c, now)?.into_iter().filter(|o| o.state == OrderState::Overdue);
     let told = |due| (format!("due {due}"), "the day of the order".to_owned());
     Ok(late.map(|o| alert(&rules::RECTIFICATION, (About::Order, o.id), Some(&o.org), 1, told(o.due))).collect())
+}
+
+/// A database that is behind its log, by the leaf of the finding; and every freeze, by its number.
+fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
+    let told = || ("a checkpoint that is remembered".to_owned(), "no fault".to_owned());
+    let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, (About::Log, "log"), None, finding.leaf, told()));
+    let mut found: Vec<Alert> = behind.into_iter().collect();
+    for freeze in gate::all_standing(c)? {
+        let scope = freeze.dataset.as_ref().map(ToString::to_string).or_else(|| freeze.org.as_ref().map(ToString::to_string));
+        let subject = format!("{} ({})", freeze.id, scope.as_deref().unwrap_or("all"));
+        let told = (scope.as_deref().unwrap_or("all releases").to_owned(), "1 freeze".to_owned());
+        found.push(alert(&rules::FROZEN, (About::Freeze, subject), freeze.org.as_ref(), 1, told));
+    }
+    Ok(found)
 }
 
 fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {

@@ -82,7 +82,7 @@ fn forms(world: &World) -> Vec<Form> {
             &["tax-zhao"],
         ),
         form("/console/freeze", reason, &["authority-chen", "tax-zhao", "security-ma"]),
-        form("/console/freeze/lift", reason, &["authority-chen", "tax-zhao"]),
+        form("/console/freeze/lift", reason, &["authority-chen"]),
         Form("/console/releases/{id}/veto", format!("/console/releases/{}/veto", models[1]), reason, &["tax-zhao"]),
         form("/console/sign-out", &[], EVERYONE),
     ]

@@ -235,9 +235,25 @@ fn lines() -> Vec<Line> {
         Line("POST", "/v1/verifications", "/v1/verifications", Json(question), &["operator", "researcher", "other-operator"]),
         Line("GET", "/v1/verifications", "/v1/verifications", Nothing, LISTS),
         Line("GET", "/v1/verifications/{id}", "/v1/verifications/ver_aaaaaaaaaaaaaaaa", Nothing, PAPERS),
-        // Freeze releases: authority, security administrator, provider for its own.
+        // Freeze releases: authority, security administrator, provider for its own; the authority alone lifts.
         Line("POST", "/v1/freeze", "/v1/freeze", Json(reason), &["authority", "provider", "secadmin", "other-provider"]),
-        Line("POST", "/v1/freeze/lift", "/v1/freeze/lift", Json(reason), &["authority", "provider", "other-provider"]),
+        Line("POST", "/v1/freeze/lift", "/v1/freeze/lift", Json(reason), &["authority"]),
+        // A database behind its log: whoever runs the platform sees it, the authority alone signs.
+        Line("GET", "/v1/recovery", "/v1/recovery", Nothing, &["authority", "sysadmin", "secadmin", "auditor"]),
+        Line(
+            "POST",
+            "/v1/recovery",
+            "/v1/recovery",
+            Json(|| json!({ "database": { "size": 1, "root": "x" }, "remembered": null, "reason": "test" })),
+            &["authority"],
+        ),
+        Line(
+            "POST",
+            "/v1/recovery/rebase",
+            "/v1/recovery/rebase",
+            Json(|| json!({ "namespace": "firm", "reason": "test" })),
+            &["authority"],
+        ),
         // Supervise: the authority acts, the auditor reads; orders are seen by those they are to.
         Line("GET", "/v1/alerts", "/v1/alerts", Nothing, &["authority", "auditor"]),
         Line(
