@@ -16,7 +16,7 @@ const USES_MAX: usize = 20;
 fn table(desk: &Desk, caption: &str, entries: &[&Value]) -> Table {
     let w = desk.w();
     let heads = [w.dataset, w.provider, w.origin, w.level, w.sharing, w.opening, w.updated, w.rows_imported];
-    let mut table = Table::new(caption, &heads, w.none_yet);
+    let mut table = Table::new(caption, &heads, w.none_yet).figures_from(7);
     for entry in entries {
         let id = text(entry, "/id");
         let stale = if is(entry, "/stale") { Cell::chip(Tone::Bad, w.stale) } else { Cell::chip(Tone::Good, w.up_to_date) };
