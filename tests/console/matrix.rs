@@ -72,7 +72,7 @@ fn forms(world: &World) -> Vec<Form> {
         Form(
             "/console/papers/agreements/{id}/countersign",
             "/console/papers/agreements/credit-2026/countersign".into(),
-            &[],
+            digest,
             &["tax-zhao"],
         ),
         Form(
