@@ -24,7 +24,7 @@ pub(super) async fn show(desk: Desk) -> Shown {
         (_, true) => r.keys_lead_admin,
         _ => r.keys_lead_all,
     };
-    let mut page = desk.page(desk.w().signing_keys).lead(lead);
+    let mut page = desk.page(r.keys).lead(lead);
     if admin {
         page = page.section(confirmation(&desk, keys));
     }
