@@ -72,7 +72,7 @@ impl Desk {
         roles.contains(&self.me().role)
     }
     /// Words of reviews in their language.
-    pub fn r(&self) -> &'static super::words_review::Words {
+    pub fn r(&self) -> &'static super::words_review::ReviewWords {
         self.lang.reviews()
     }
     /// Words in their language.
@@ -139,7 +139,10 @@ impl Desk {
 
     /// The answer as it is: for event streams.
     pub async fn raw(&self, path: &str) -> Response {
-        self.console.interface.call(Method::GET, path, &self.session.token, None).await
+        let mut response = self.console.interface.call(Method::GET, path, &self.session.token, None).await;
+        // The interface has logged what it refused; the page's own audit would log it again.
+        response.extensions_mut().remove::<Refused>();
+        response
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
@@ -206,7 +209,7 @@ impl Desk {
         Frame {
             lang: self.lang,
             w: self.w(),
-            nav: super::frame::nav(self.w(), me.role, &self.path),
+            nav: super::frame::nav(self.lang, me.role, &self.path),
             who: Some(who),
             mark: self.session.mark.clone(),
             path: self.path.clone(),

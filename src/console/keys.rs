@@ -24,7 +24,7 @@ pub(super) async fn show(desk: Desk) -> Shown {
         (_, true) => r.keys_lead_admin,
         _ => r.keys_lead_all,
     };
-    let mut page = desk.page(desk.w().signing_keys).lead(lead);
+    let mut page = desk.page(r.keys).lead(lead);
     if admin {
         page = page.section(confirmation(&desk, keys));
     }
@@ -52,6 +52,7 @@ fn table(desk: &Desk, keys: &[Value]) -> Table {
             (false, true) => Cell::chip(Tone::Good, r.key_stands),
             (false, false) => Cell::chip(Tone::Wait, r.key_waits),
         };
+        let own = text(key, "/principal") == desk.me().id.as_str();
         // Who confirms must have it from the reviewer.
         let told = if waits(key) && desk.is(&[Role::SecurityAdmin]) {
             Cell::default().and_muted(r.key_told)
@@ -61,7 +62,7 @@ fn table(desk: &Desk, keys: &[Value]) -> Table {
         table.push(vec![
             Cell::code(text(key, "/id")),
             Cell::text(text(key, "/principal")).line().and_muted(text(key, "/org")),
-            status.and_here(text(key, "/public_key"), r.key_here),
+            if own { status.and_here(text(key, "/public_key"), r.key_here) } else { status },
             told,
             Cell::text(time(key, "/enrolled_at")),
             Cell::text(time(key, "/confirmed_at")),

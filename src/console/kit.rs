@@ -2,6 +2,8 @@
 
 use askama::Template;
 
+pub(super) use super::form::{Field, Fit, Form};
+
 /// What a chip means; each has its own shape, so that colour is never the only sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -111,6 +113,13 @@ impl Cell {
         let blank = whole.is_empty();
         self.with(Span::Code(shown, whole), blank)
     }
+    /// A digest or other bytes, the whole of it.
+    #[must_use]
+    pub fn and_whole(self, text: impl Into<String>) -> Self {
+        let whole = text.into();
+        let blank = whole.is_empty();
+        self.with(Span::Code(whole.clone(), whole), blank)
+    }
     /// A chip.
     #[must_use]
     pub fn and_chip(self, tone: Tone, text: impl Into<String>) -> Self {
@@ -173,13 +182,15 @@ pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
     empty: String,
     class: &'static str,
+    /// Whether the heading above says what the caption says.
+    captioned: bool,
 }
 
 impl Table {
     /// An empty table. `empty` is said where no row comes.
     pub fn new(caption: impl Into<String>, heads: &[&str], empty: impl Into<String>) -> Self {
         let heads = heads.iter().map(|text| Head { text: (*text).to_owned(), numeric: false }).collect();
-        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "" }
+        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "", captioned: false }
     }
     /// The columns from `first` hold figures.
     #[must_use]
@@ -202,90 +213,50 @@ impl Table {
     }
 }
 
-/// A field of a form.
-#[derive(Debug)]
-pub(super) enum Field {
-    /// Sent as it is.
-    Hidden { name: &'static str, value: String },
-    /// One line.
-    Line { name: &'static str, label: String, hint: String, value: String, required: bool },
-    /// Several lines, with the number of characters allowed.
-    Lines { name: &'static str, label: String, hint: String, chars_max: usize },
-    /// A whole number.
-    Number { name: &'static str, label: String, value: String },
-    /// One of a list.
-    Pick { name: &'static str, label: String, options: Vec<(String, String)>, value: String },
-    /// One of a list that is all in sight.
-    Choice { name: &'static str, label: String, options: Vec<(String, String, String)> },
-    /// One of a list, each with the words of another field beside which it stands; the page's script hides the others.
-    Fitting { name: &'static str, label: String, options: Vec<Fit> },
-    /// Where the page's script shows the text that will be signed: a label, what it is.
-    Signed { label: String, hint: String },
-}
-
-/// An option of [`Field::Fitting`].
-#[derive(Debug)]
-pub(super) struct Fit {
-    /// Its word.
-    pub key: String,
-    /// As it is read.
-    pub text: String,
-    /// What it rests on.
-    pub hint: String,
-    /// Words of the other field, parted by spaces.
-    pub beside: String,
-}
-
-/// A form that is posted with the session's mark.
-#[derive(Debug, Template)]
-#[template(path = "kit/form.html")]
-pub(super) struct Form {
-    action: String,
-    mark: String,
-    fields: Vec<Field>,
-    submit: String,
-    class: &'static str,
-    script: Option<(&'static str, Vec<(&'static str, String)>)>,
-}
-
-impl Form {
-    /// A form to `action`; `mark` is the session's.
-    pub fn new(action: impl Into<String>, mark: &str, submit: impl Into<String>) -> Self {
-        let (action, submit) = (action.into(), submit.into());
-        Self { action, mark: mark.to_owned(), fields: Vec::new(), submit, class: "", script: None }
-    }
-    /// A form that the page's script completes: hidden until the script finds that it can. Its part in the script, what the script is told.
-    #[must_use]
-    pub fn by_script(mut self, part: &'static str, told: Vec<(&'static str, String)>) -> Self {
-        self.script = Some((part, told));
-        self
-    }
-    /// One more field.
-    #[must_use]
-    pub fn field(mut self, field: Field) -> Self {
-        self.fields.push(field);
-        self
-    }
-    /// What cannot be taken back.
-    #[must_use]
-    pub fn danger(mut self) -> Self {
-        self.class = "danger";
-        self
-    }
-    /// A button in a line of text.
-    #[must_use]
-    pub fn quiet(mut self) -> Self {
-        self.class = "quiet";
-        self
-    }
-}
-
 /// A message with its weight.
 #[derive(Debug, Template)]
 #[template(path = "kit/note.html")]
 pub(super) struct Note {
     tone: Tone,
     text: String,
+}
+
+/// The check of a leaf against the log. What is here is checked by the page's script against what the log publishes.
+#[derive(Template)]
+#[template(path = "kit/verify.html")]
+pub(super) struct Verify {
+    /// Index of the leaf.
+    pub number: u64,
+    /// Its published bytes, base64.
+    pub leaf: String,
+    /// Salt of its body, base64; empty where the body is not shown.
+    pub salt: String,
+    /// Its body.
+    pub body: String,
+    /// Words.
+    pub w: &'static super::words_watch::WatchWords,
+}
+
+impl Verify {
+    /// Each step: its name in the script, its title, what it is.
+    fn steps(&self) -> [(&'static str, &'static str, &'static str); 7] {
+        let w = self.w;
+        [
+            ("leaf", w.step_leaf, w.step_leaf_about),
+            ("body", w.step_body, w.step_body_about),
+            ("hash", w.step_hash, w.step_hash_about),
+            ("path", w.step_path, w.step_path_about),
+            ("root", w.step_root, w.step_root_about),
+            ("key", w.step_key, w.step_key_about),
+            ("signature", w.step_signature, w.step_signature_about),
+        ]
+    }
+}
+
+impl std::fmt::Debug for Verify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verify({})", self.number)
+    }
 }
 
 /// A piece of a page.
@@ -315,6 +286,10 @@ pub(super) enum Part {
     Without(&'static str, String),
     /// A search by `GET`: where, its label, what is searched for now, what else stays as it is, the button.
     Search { action: String, label: String, value: String, kept: Vec<(String, String)>, submit: String },
+    /// One of a list, chosen by `GET`: where, the name of the field, its label, what there is to choose, the present choice, the button.
+    Choose { action: String, name: &'static str, label: String, options: Vec<(String, String)>, value: String, submit: String },
+    /// The check of a leaf against the log, made in the page.
+    Verify(Verify),
     /// Links beside each other: address, text, whether it is the present one.
     Links(String, Vec<(String, String, bool)>),
 }
@@ -330,11 +305,13 @@ impl Part {
 #[derive(Debug, Default)]
 pub(super) struct Section {
     /// Its name in the address.
-    pub id: &'static str,
+    pub id: std::borrow::Cow<'static, str>,
     /// Heading.
     pub title: String,
     /// What it is about.
     pub hint: String,
+    /// Rows of the table that it is named for.
+    pub count: Option<usize>,
     /// Its content.
     pub parts: Vec<Part>,
 }
@@ -342,11 +319,24 @@ pub(super) struct Section {
 impl Section {
     /// An empty section.
     pub fn new(id: &'static str, title: impl Into<String>) -> Self {
-        Self { id, title: title.into(), ..Self::default() }
+        Self { id: id.into(), title: title.into(), ..Self::default() }
+    }
+    /// An empty section whose name is made.
+    pub fn named(id: String, title: impl Into<String>) -> Self {
+        Self { id: id.into(), title: title.into(), ..Self::default() }
     }
     /// One more part.
     #[must_use]
-    pub fn part(mut self, part: Part) -> Self {
+    pub fn part(mut self, mut part: Part) -> Self {
+        // What the heading says is not said again to those who see both.
+        match &mut part {
+            Part::Table(table) if table.caption == self.title => {
+                table.captioned = true;
+                self.count = Some(table.rows.len());
+            }
+            Part::Chart(chart) => chart.under(&self.title),
+            _ => {}
+        }
         self.parts.push(part);
         self
     }

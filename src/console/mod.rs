@@ -11,27 +11,31 @@
 //! |---|---|
 //! | `entry` | sign in and out, language, styles and scripts, headers of every answer |
 //! | `session`, `desk`, `frame` | the cookie; one caller at one page; what surrounds it |
-//! | `kit`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
-//! | `words`, `words_review`, `labels` | both languages; closed words, sentences, regulations |
-//! | `overview`, `releases`, `release`, `preview`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `kit`, `form`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
+//! | `words`, `words_review`, `words_watch`, `labels` | both languages; closed words, sentences, regulations |
+//! | `overview`, `todo`, `releases`, `release`, `preview`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
 //! | `review`, `steps`, `keys` | how a review stands; the forms of its next step; the keys that votes are signed with |
+//! | `alerts`, `orders`, `log` | those for who supervises; `assets/log.js` verifies a leaf in the browser |
 //!
 //! Every answer forbids scripts, styles, frames and forms from elsewhere (`Content-Security-Policy`); no page has a script or a style
-//! in its markup, and none asks another host for anything. All but live phases and
-//! signatures works without a script. A vote is signed in the browser (`assets/review.js`), by a key whose private half no script can read;
-//! its form is what the interface asks for, and the interface verifies it.
+//! in its markup, and none asks another host for anything. All but live phases, the check of a leaf and signatures works without a
+//! script. A vote is signed in the browser (`assets/review.js`), by a key whose private half no script can read; the interface verifies it.
 
+mod alerts;
 mod chart;
 mod data;
 mod desk;
 mod entry;
+mod form;
 mod frame;
 mod jobs;
 mod json;
 mod keys;
 mod kit;
 mod labels;
+mod log;
 mod modules;
+mod orders;
 mod overview;
 mod papers;
 mod people;
@@ -41,8 +45,10 @@ mod releases;
 mod review;
 mod session;
 mod steps;
+mod todo;
 mod words;
 mod words_review;
+mod words_watch;
 
 use std::sync::Arc;
 
@@ -79,6 +85,13 @@ pub fn router(interface: &Interface) -> Router {
         .route("/console/keys", get(keys::show).post(keys::enrol))
         .route("/console/keys/confirm", post(keys::confirm))
         .route("/console/keys/revoke", post(keys::revoke))
+        .route("/console/alerts", get(alerts::list))
+        .route("/console/alerts/acknowledge", post(alerts::acknowledge))
+        .route("/console/orders", get(orders::list).post(orders::issue))
+        .route("/console/orders/close", post(orders::close))
+        .route("/console/indicators", get(orders::indicators))
+        .route("/console/log", get(log::list))
+        .route("/console/log/{number}", get(log::leaf))
         .route("/console/jobs", get(jobs::list).post(jobs::submit))
         .route("/console/jobs/{id}", get(jobs::show))
         .route("/console/jobs/{id}/events", get(jobs::events))

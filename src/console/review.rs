@@ -76,7 +76,7 @@ fn round(desk: &Desk, section: Section, one: &Value) -> Section {
     if !outcome.is_empty() {
         facts = facts
             .add(r.outcome, Cell::chip(tone(outcome), desk.say(outcome)))
-            .add(r.replied, by("", time(one, "/ended_at")))
+            .add(r.replied, Cell::text(time(one, "/ended_at")))
             .add(w.leaf, Cell::text(figure(one, "/review_leaf")));
     }
     let mut section = section.heading(format!("{} {}", r.round, figure(one, "/round"))).facts(facts);

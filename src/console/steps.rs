@@ -83,7 +83,7 @@ fn ballot(desk: &Desk, section: Section, release: &Value, keys: &Value, opened: 
     let section = section.part(Part::Hint(r.ballot_hint.to_owned()));
     let own = standing_keys(desk, keys);
     if own.is_empty() {
-        let facts = Facts::default().add(r.vote_key, Cell::link("/console/keys", desk.w().signing_keys));
+        let facts = Facts::default().add(r.vote_key, Cell::link("/console/keys", r.keys));
         return section.part(Part::note(Tone::Wait, r.no_key)).facts(facts);
     }
     if !opened {

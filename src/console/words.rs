@@ -3,7 +3,6 @@
 use axum::http::{HeaderMap, header};
 
 use super::session::Cookie;
-use super::words_review;
 
 /// A language of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,13 +60,6 @@ impl Lang {
             Self::Zh => &ZH,
         }
     }
-    /// Its words of reviews.
-    pub fn reviews(self) -> &'static words_review::Words {
-        match self {
-            Self::En => &words_review::EN,
-            Self::Zh => &words_review::ZH,
-        }
-    }
     /// What was chosen; else English where the browser asks for English first; else Chinese.
     pub fn of(headers: &HeaderMap, tls: bool) -> Self {
         let chosen = Cookie::Language.read(headers, tls).and_then(|word| Self::parse(&word));
@@ -77,19 +69,18 @@ impl Lang {
 }
 
 macro_rules! words {
-    ($name:ident; $($key:ident = $en:literal | $zh:literal;)*) => {
+    ($name:ident: $($key:ident = $en:literal | $zh:literal;)*) => {
         /// Words in one language.
         pub(super) struct $name { $(#[doc = $en] pub $key: &'static str,)* }
-        pub(super) static EN: $name = $name { $($key: $en,)* };
-        pub(super) static ZH: $name = $name { $($key: $zh,)* };
+        static EN: $name = $name { $($key: $en,)* };
+        static ZH: $name = $name { $($key: $zh,)* };
         #[cfg(test)]
         pub(super) const ALL: &[(&str, &str, &str)] = &[$((stringify!($key), $en, $zh)),*];
     };
 }
 pub(super) use words;
 
-words! {
-    Words;
+words! { Words:
     // Frame
     product = "fusebox supervision console" | "融合数据沙箱监管控制台";
     skip = "Skip to content" | "跳到正文";
@@ -140,7 +131,6 @@ words! {
     data = "Data catalogue" | "数据目录";
     accounts = "Accounts" | "账户";
     machine = "Machine" | "运行环境";
-    signing_keys = "Signing keys" | "签名密钥";
     freeze = "Freeze" | "暂停出域";
     // Overview
     overview_lead = "Outputs at the gate that you may see." | "您有权查看的出域事项。";
@@ -383,7 +373,7 @@ mod tests {
     #[test]
     fn every_word_is_there_in_both_languages() {
         let han = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
-        for (key, en, zh) in ALL.iter().chain(words_review::ALL) {
+        for (key, en, zh) in ALL.iter().chain(crate::console::words_watch::ALL).chain(crate::console::words_review::ALL) {
             assert!(!en.trim().is_empty() && en.is_ascii() || en.contains('ρ'), "{key}: {en}");
             assert!(han(zh), "{key}: {zh}");
         }

@@ -1,9 +1,18 @@
 //! Words of reviews: statements, votes, objections, appeals, and the keys that reviewers sign with.
 
-use super::words::words;
+use super::words::{Lang, words};
 
-words! {
-    Words;
+impl Lang {
+    /// Its words of reviews.
+    pub fn reviews(self) -> &'static ReviewWords {
+        match self {
+            Self::En => &EN,
+            Self::Zh => &ZH,
+        }
+    }
+}
+
+words! { ReviewWords:
     // How it stands
     stage = "Stage" | "办理阶段";
     by_rule = "The gate decided this by rule; no reviewer was asked." | "由出域关口按规则直接决定，未经人工审核。";
@@ -79,6 +88,7 @@ words! {
     send_back_text = "A new round opens; those who voted before take no part." | "开启新一轮审核，原审核人回避。";
     reason_hint = "Up to 500 characters; it is recorded in the log." | "不超过500字，记入日志。";
     // Keys
+    keys = "Signing keys" | "签名密钥";
     keys_lead_own = "Your votes count under a key of yours that the security administrator has confirmed." | "经安全管理员确认的签名密钥方可用于表决。";
     keys_lead_admin = "A key counts once you have confirmed the fingerprint that its reviewer told you in person." | "经您核对审核人当面告知的指纹后，密钥方可用于表决。";
     keys_lead_all = "Keys with which reviewers sign their votes." | "审核人签名表决所用密钥。";

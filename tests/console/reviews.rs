@@ -170,7 +170,7 @@ pub fn a_return_and_an_appeal_are_taken_step_by_step_through_pages(world: &World
     done(&ballot(&mut xie, "reviewer-xie", release, ("approve", "sound")), "pending");
     assert!(operator.get(&page).html.contains("异议期内"));
     for who in ["tax-zhao", "credit-sun", "power-zhou"] {
-        let mut provider = Hand::with_token(world, &world.provider(who).token);
+        let mut provider = Hand::with(&world.server, &world.provider(who).token);
         assert!(provider.get(&page).html.contains(&format!("{page}/veto")), "{who} may still object");
         done(&step(&mut provider, "waive", &[]), "waived");
     }
