@@ -112,7 +112,8 @@ alerts! {
     REBASE = "recovery.rebase" Serious ["X57", "C36"] "tables wait since a recovery" | "恢复后统计表待人工审核":
         "after a recovery of the log, tables on a kind of identifier wait for reviewers until the authority re-bases it"
         | "日志恢复后，该类标识的统计表须人工审核，直至主管部门重新确认基线",
-        "find out what was released in the lost span, then re-base the kind of identifier" | "查明丢失区间内的出域情况后，重新确认该类标识的基线";
+        "have operators hand in copies of what left in the lost span, then re-base the kind of identifier"
+        | "收集运营主体在丢失期间已出域表的副本，核对后重新确认基线";
     FROZEN = "release.frozen" Serious ["X57", "C36"] "releases are stopped" | "出域暂停中":
         "a freeze stands" | "有未解除的出域暂停",
         "find out whether its reason still stands, and lift it when it does not" | "核实暂停原因，原因消除后予以解除";

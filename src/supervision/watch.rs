@@ -234,8 +234,10 @@ fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
     let told = || ("a checkpoint that is remembered".to_owned(), "no fault".to_owned());
     let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, (About::Log, "log"), None, finding.leaf, told()));
     let mut found: Vec<Alert> = behind.into_iter().collect();
-    let waits = || ("tables wait".to_owned(), "re-based".to_owned());
-    found.extend(gate::waiting_namespaces(c)?.iter().map(|namespace| alert(&rules::REBASE, (About::Namespace, namespace), None, 1, waits())));
+    for namespace in gate::waiting_namespaces(c)? {
+        let told = ("tables wait for reviewers".to_owned(), "re-based after the last recovery".to_owned());
+        found.push(alert(&rules::REBASE, (About::Namespace, namespace), None, 1, told));
+    }
     for freeze in gate::all_standing(c)? {
         let scope = freeze.dataset.as_ref().map(ToString::to_string).or_else(|| freeze.org.as_ref().map(ToString::to_string));
         let subject = format!("{} ({})", freeze.id, scope.as_deref().unwrap_or("all"));
