@@ -52,7 +52,7 @@ fn run(view: &View) -> Result<(), Error> {
         34 => models::submit_linear(&models::Linear { model: 4, ..linear(1.0, AMOUNT) }),
         35 => models::submit_linear(&linear(1.0, (1, 3))),
         36 => models::submit_trees(&models::Trees { left: vec![1, 0, 0], ..stump() }),
-        37 => models::submit_trees(&models::Trees { right: vec![1, 0, 0], ..stump() }),
+        37 => models::submit_trees(&models::Trees { roots: vec![1], ..stump() }),
         38 => models::submit_trees(&models::Trees { value: vec![0.0, f64::NAN, 1.0], ..stump() }),
         39 => models::submit_trees(&models::Trees { feature: vec![1, u32::MAX, u32::MAX], ..stump() }),
         40 => models::submit_network(&models::Network { weights: vec![1.0; 3], ..neuron() }),
