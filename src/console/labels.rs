@@ -295,7 +295,8 @@ mod tests {
 
     #[test]
     fn every_clause_of_a_rule_is_of_a_regulation_in_the_legend() {
-        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses) {
+        let alerts = crate::supervision::ALERTS.iter().flat_map(|rule| rule.clauses);
+        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses).chain(alerts) {
             assert!(REGULATIONS.iter().any(|(sign, ..)| clause.starts_with(*sign)), "{clause}");
             assert_ne!(article(Lang::Zh, clause), *clause);
         }
