@@ -107,6 +107,7 @@ const LABELS: &[Label] = &[
     ("table.attacker", "Attack on suppressed cells", "抑制单元攻击检验"),
     ("table.zero_cells", "Zero and full cells", "零值与满值单元"),
     ("table.cells", "Number of cells", "单元格数量"),
+    ("audit.differences", "Differences with released tables", "与已出域表的差分检验"),
     ("model.capacity", "Capacity of the model", "模型容量"),
     ("model.ratio", "Units for each parameter", "单参数单元数"),
     ("model.group", "Units of each leaf and level", "叶节点与类别单元数"),
@@ -146,6 +147,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("applied to every sum, mean and variance", "已对各求和、均值、方差执行"),
     ("applied", "已执行"),
     ("reached", "已达到"),
+    ("applied, with all that was released before", "已执行，含全部已出域表"),
     ("# coefficients", "#1 个系数"),
     ("# significant digits", "#1 位有效数字"),
     ("\"suppress\"", "抑制"),
@@ -313,7 +315,8 @@ mod tests {
 
     #[test]
     fn every_clause_of_a_rule_is_of_a_regulation_in_the_legend() {
-        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses) {
+        let alerts = crate::supervision::ALERTS.iter().flat_map(|rule| rule.clauses);
+        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses).chain(alerts) {
             assert!(REGULATIONS.iter().any(|(sign, ..)| clause.starts_with(*sign)), "{clause}");
             assert_ne!(article(Lang::Zh, clause), *clause);
         }
