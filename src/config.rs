@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! data_dir = "/var/lib/fusebox"
+//! remembered_dir = "/mnt/other-disk/fusebox"   # the log's newest checkpoint: not put back with a copy of `data_dir`
 //! listen = "127.0.0.1:8080"        # another address needs the two lines below
 //! tls_certificate = "/etc/fusebox/tls.pem"
 //! tls_key = "/etc/fusebox/tls.key"
@@ -43,6 +44,7 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields, expecting = "a configuration")]
 struct Written {
     data_dir: Option<PathBuf>,
+    remembered_dir: Option<PathBuf>,
     worker: Option<PathBuf>,
     listen: Option<SocketAddr>,
     tls_certificate: Option<PathBuf>,
@@ -70,6 +72,8 @@ struct Written {
 pub struct Config {
     /// Where everything is kept.
     pub data_dir: PathBuf,
+    /// Where the newest checkpoint of the log is remembered; without it in the data directory, and put back together with it.
+    pub remembered_dir: Option<PathBuf>,
     /// Certificate chain and key in PEM; without them the server listens on loopback only.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The rest.
@@ -101,8 +105,9 @@ impl Config {
 }
 
 /// The elements that the environment may set.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "data_dir",
+    "remembered_dir",
     "worker",
     "listen",
     "tls_certificate",
@@ -178,7 +183,8 @@ impl Written {
                 .map_err(|e| ConfigError::Range { name: "waive_jail_layers", why: format!("not a list of waivable layers: {e}") })?,
             worker: safe.worker,
         };
-        Ok(Config { data_dir: self.data_dir.unwrap_or_else(|| data_dir.to_owned()), tls, settings })
+        let data_dir = self.data_dir.unwrap_or_else(|| data_dir.to_owned());
+        Ok(Config { data_dir, remembered_dir: self.remembered_dir, tls, settings })
     }
 }
 

@@ -58,6 +58,8 @@
 //! - A job on real data holds an [`agreement::InForce`]; it is judged at submission, before the run and in the releasing transaction.
 //! - Noise is drawn, and sums are opened, under a reservation only ([`gate::Spend`]); nothing gives a reservation back; a unit's block
 //!   depends on its own rows, the key and the public state alone.
+//! - What was told is remembered outside the database before it is told: a database that was put back from an older copy is found at the start,
+//!   and gives no budget back ([`gate::recover`]).
 //! - A worker is hostile, and jailed before it reads a byte (`worker/src/jail`): no server starts where a layer that is not waived is
 //!   missing. Frames are bounded and typed, descriptors verified, columns copied before they are validated.
 //! - No value of a dataset stands in clear in a file: segments, artefacts and log bodies are sealed; the log's public leaf is a

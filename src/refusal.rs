@@ -208,6 +208,8 @@ rules! {
     VERIFICATION_RATE = "verification.rate" ["H13", "Q35"] "more answers were asked for today than allowed" | "当日核验次数已达上限" => "ask again tomorrow" | "请次日再试";
     VERIFICATION_MODULE = "verification.module" ["Q35", "H13"] "the module does not answer a closed question over this plan" | "模块不是适用于该方案的核验模块" => "use a module of the world `verify` whose columns the plan grants" | "请使用 verify 接口且字段已获授权的核验模块";
     PLAN_VERIFICATION = "plan.verification" ["H13", "Q35"] "the plan serves the verification door alone" | "该融合方案仅限核验使用" => "ask one question with `/v1/verifications`, or submit a plan for jobs" | "请通过核验接口使用，或另行提交作业方案";
+    LOG_ROLLED_BACK = "log.rolled_back" ["X57", "C36", "X31", "S8"] "the database is behind what is remembered of its log, so budgets may have come back with an older copy: nothing is accepted and nothing leaves" | "数据库落后于留存的日志检查点，可能由旧副本恢复致使预算回退：暂停受理和出域" => "put the newer database back and start the server again, or ask the data authority to sign a recovery" | "请换回较新的数据库并重新启动，或请数据主管部门签署恢复";
+    RECOVERY_OTHER = "recovery.other" ["X57", "C36"] "the statement is about another finding than the one that stands" | "恢复声明与当前发现的情况不符" => "read what was found, and sign for that" | "请先查询当前情况，再据此签署";
     FROZEN = "release.frozen" ["X57", "C36"] "releases are frozen" | "出域已暂停" => "ask the data authority" | "请联系数据主管部门";
 }
 

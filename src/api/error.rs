@@ -80,7 +80,7 @@ fn status(rule: &str) -> StatusCode {
     match rule {
         "auth.unauthenticated" => StatusCode::UNAUTHORIZED,
         "request.not_found" => StatusCode::NOT_FOUND,
-        "request.conflict" => StatusCode::CONFLICT,
+        "request.conflict" | "recovery.other" => StatusCode::CONFLICT,
         "request.too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "request.busy" | "request.overloaded" => StatusCode::TOO_MANY_REQUESTS,
         "request.form" => StatusCode::FORBIDDEN,
@@ -90,7 +90,7 @@ fn status(rule: &str) -> StatusCode {
             StatusCode::FORBIDDEN
         }
         _ => match rule.split('.').next().unwrap_or_default() {
-            "auth" | "authorisation" | "agreement" | "application" | "policy" | "release" | "token" | "issuer" | "verification" => {
+            "auth" | "authorisation" | "agreement" | "application" | "policy" | "release" | "token" | "issuer" | "verification" | "log" => {
                 StatusCode::FORBIDDEN
             }
             _ => StatusCode::UNPROCESSABLE_ENTITY,

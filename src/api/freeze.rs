@@ -8,11 +8,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::JsonBody;
-use super::error::{ApiError, malformed};
+use super::error::{ApiError, malformed, not_found};
 use super::signed::Signed;
 use super::state::App;
+use crate::catalog::store as catalogue;
 use crate::gate::{self, Frozen};
-use crate::id::OrgId;
+use crate::id::{DatasetId, OrgId};
 use crate::policy::resource::Freeze;
 use crate::policy::{Role, actions};
 use crate::refusal::{self, Refused};
@@ -30,6 +31,9 @@ struct NewFreeze {
     /// Releases with data of this organisation only. A provider can stop those with its own data, and need not say so.
     #[serde(default)]
     org: Option<OrgId>,
+    /// Releases that rest on this dataset only. A provider can stop those of its own datasets.
+    #[serde(default)]
+    dataset: Option<DatasetId>,
 }
 
 /// An end of stops.
@@ -51,20 +55,33 @@ async fn set(
     JsonBody(new): JsonBody<NewFreeze>,
 ) -> Result<(StatusCode, Json<Frozen>), ApiError> {
     let who = caller.principal();
-    let org = new.org.or_else(|| (who.role == Role::Provider).then(|| who.org.clone()));
-    let permit = app.permit::<actions::FreezeSet>(&caller, Freeze { org, set_by: None })?;
+    let own = || (who.role == Role::Provider).then(|| who.org.clone());
+    let wanted = new.dataset.clone();
+    let entry = app.read(move |_, c| Ok(wanted.map(|id| catalogue::entry(c, &id)).transpose()?.flatten())).await?;
+    let owner = entry.map(|e| e.entry.owner().clone());
+    // Whoever may stop none is told that, whether or not the dataset is there.
+    let org = owner.clone().or_else(|| new.org.clone().filter(|_| new.dataset.is_none())).or_else(own);
+    let permit = app.permit::<actions::FreezeSet>(&caller, Freeze { org: org.clone(), set_by: None })?;
+    if let Some(id) = new.dataset.as_ref().filter(|_| owner.is_none()) {
+        return Err(not_found(id.as_str()));
+    }
     if new.reason.trim().is_empty() {
         return Err(malformed("reason"));
     }
-    let frozen = app.write(move |app, tx| Ok(gate::set(tx, &app.journal, permit, &new.reason, app.now())?)).await?;
-    match &frozen.org {
-        Some(org) => app.jobs.evict(org.as_str()),
+    if new.org.is_some() && new.org != org {
+        return Err(malformed("org: the dataset is another organisation's"));
+    }
+    let dataset = new.dataset;
+    let frozen = app.write(move |app, tx| Ok(gate::set(tx, &app.journal, permit, dataset, &new.reason, app.now())?)).await?;
+    match &frozen.dataset {
+        Some(dataset) => app.jobs.evict(dataset.as_str()),
+        // Views are kept under datasets, agreements and operators, not under the owners of what they rest on.
         None => app.jobs.evict_all(),
     }
     Ok((StatusCode::CREATED, Json(frozen)))
 }
 
-/// Lets releases go on.
+/// Lets releases go on: the authority alone does, whoever stopped them.
 #[utoipa::path(post, path = "/v1/freeze/lift", tag = "releases", request_body = Lift, responses((status = 200, body = Vec<Frozen>)))]
 async fn lift(State(app): State<App>, Signed(caller): Signed, JsonBody(new): JsonBody<Lift>) -> Result<Json<Vec<Frozen>>, ApiError> {
     if new.reason.trim().is_empty() {

@@ -36,6 +36,7 @@ mod modules;
 mod plans;
 mod policies;
 mod principals;
+mod recovery;
 mod listing;
 mod releases;
 mod reviewer_keys;
@@ -78,6 +79,7 @@ fn signed() -> OpenApiRouter<App> {
         .merge(reviews::routes())
         .merge(reviewer_keys::routes())
         .merge(freeze::routes())
+        .merge(recovery::routes())
         .merge(supervision::routes())
         .merge(policies::routes())
         .merge(budgets::routes())

@@ -23,7 +23,8 @@ use crate::policy::{ActionType, Authz, Caller, Permit};
 use crate::refusal::{self, Refused};
 use crate::store::{KeyKind, KeyService, KeyUse, Migration, Roots, Store, StoreError, Tx};
 use crate::tlog::leaf::LeafKind;
-use crate::tlog::{Appended, Journal, LogDir, Signer, journal};
+use crate::tlog::rollback::{self, Contradiction};
+use crate::tlog::{Appended, Journal, LogDir, RememberedFile, Signer, journal};
 use crate::workers::{Jail, Workers};
 
 /// Uploads, compilations and replays at one time: each holds its bytes in memory.
@@ -48,6 +49,9 @@ pub(super) fn migrations() -> Vec<Migration> {
         crate::jobs::SETTLES,
         crate::gate::REVIEW,
         crate::supervision::MIGRATION,
+        crate::gate::FREEZE,
+        rollback::MIGRATION,
+        crate::gate::RECOVERY,
     ]
     .into_iter()
     .chain(papers)
@@ -69,11 +73,40 @@ pub(super) fn open(roots: &Roots, keys: Arc<dyn KeyService>, settings: &Settings
     let store = Store::open(roots, keys, &migrations(), settings.readers)?;
     let signer = signer(&store, &settings.log_name)?;
     let log_key = signer.verifier().to_string();
-    journal::attach(&store.db, signer, LogDir::new(roots.log().try_clone()?))?;
+    let (remembered, known) = RememberedFile::open(roots.remembered(), signer.verifier())?;
+    let known = vec![known];
+    let found = store.db.read_blocking(move |c| rollback::judge(c, &known))?;
+    journal::attach(&store.db, signer, LogDir::new(roots.log().try_clone()?), remembered)?;
     let journal = Journal::new(store.keyring.derive(KeyUse::LeafBody), settings.log_quantum_s, Arc::clone(clock));
+    judged(&store, &journal, found, clock.now())?;
     let pepper = Pepper::new(store.keyring.derive(KeyUse::TokenPepper).as_bytes());
     let log_dir = LogDir::new(roots.log().try_clone()?);
     Ok(Opened { store, journal, log_key, pepper, log_dir, work: roots.work().try_clone()? })
+}
+
+/// Notes what those who remember checkpoints of the log said of the database, and says it in the server's own log. The server runs on,
+/// so that what was found can be read: nothing is accepted and nothing leaves.
+fn judged(store: &Store, journal: &Journal, found: Vec<Contradiction>, now: Timestamp) -> Result<(), StoreError> {
+    let nothing = found.is_empty() && store.db.read_blocking(rollback::standing)?.is_none();
+    if nothing {
+        return Ok(());
+    }
+    let journal = journal.clone();
+    let standing = store.db.write_blocking(move |tx| rollback::record(tx, &journal, found, now))?;
+    if let Some(finding) = standing {
+        for c in &finding.contradictions {
+            tracing::error!(
+                source = c.source,
+                finding = ?c.finding,
+                database_leaves = finding.database.size,
+                remembered_leaves = c.remembered.as_ref().map(|extent| extent.size),
+                "{}; remedy: {}",
+                refusal::LOG_ROLLED_BACK.en,
+                refusal::LOG_ROLLED_BACK.remedy_en,
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What the server is made of.

@@ -11,6 +11,7 @@ use super::signed::Signed;
 use super::state::App;
 use crate::id::{OrgId, PrincipalId};
 use crate::policy::{Role, actions, resource};
+use crate::tlog::rollback;
 
 pub(super) fn public() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(openapi))
@@ -27,13 +28,17 @@ struct Health {
     status: &'static str,
     /// Whether all releases are stopped.
     frozen: bool,
+    /// Whether the database was found behind what is remembered of its log: then they are stopped too, and nothing is accepted.
+    rolled_back: bool,
 }
 
 /// Whether the server runs.
 #[utoipa::path(get, path = "/health", tag = "system", responses((status = 200, body = Health)))]
 async fn health(State(app): State<App>) -> Result<Json<Health>, ApiError> {
-    let frozen = app.read(|_, c| Ok(crate::gate::all_standing(c)?.iter().any(|f| f.org.is_none()))).await?;
-    Ok(Json(Health { status: if app.store.db.poisoned() { "restart" } else { "ok" }, frozen }))
+    let stops = app.read(|_, c| Ok((crate::gate::all_standing(c)?.iter().any(|f| f.org.is_none()), rollback::standing(c)?.is_some())));
+    let (frozen, rolled_back) = stops.await?;
+    let status = if app.store.db.poisoned() { "restart" } else { "ok" };
+    Ok(Json(Health { status, frozen: frozen || rolled_back, rolled_back }))
 }
 
 /// This description.

@@ -30,6 +30,7 @@ mod output;
 mod papers;
 mod people;
 mod private;
+mod recovery;
 mod releases;
 mod reviewer;
 mod server;
@@ -104,6 +105,9 @@ enum Command {
     /// Stop releases, or let them go on.
     #[command(subcommand)]
     Freeze(people::FreezeCommand),
+    /// A database that is behind what is remembered of its log.
+    #[command(subcommand)]
+    Recover(recovery::RecoverCommand),
     /// Catalogue entries, imports, consent.
     #[command(subcommand)]
     Dataset(data::DatasetCommand),
@@ -208,6 +212,7 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Key(command) => people::key(context, command),
         Command::Policy(command) => people::policy(context, command),
         Command::Freeze(command) => people::freeze(context, &command),
+        Command::Recover(command) => recovery::recover(context, &command),
         Command::Dataset(command) => data::dataset(context, command),
         Command::Plan(command) => data::plan(context, command),
         Command::Authorisation(command) => papers::authorisation(context, command),

@@ -125,6 +125,9 @@ pub enum FreezeCommand {
         /// Only those with data of this organisation.
         #[arg(long)]
         org: Option<String>,
+        /// Only those that rest on this dataset.
+        #[arg(long, conflicts_with = "org")]
+        dataset: Option<String>,
     },
     /// Let them go on.
     Lift {
@@ -240,9 +243,11 @@ pub fn policy(context: &Context, command: PolicyCommand) -> Result<Answer, CliEr
 pub fn freeze(context: &Context, command: &FreezeCommand) -> Result<Answer, CliError> {
     let client = context.client()?;
     match command {
-        FreezeCommand::Set { reason, org } => Ok(Answer::fields(client.post("/v1/freeze", &json!({ "reason": reason, "org": org }))?)),
+        FreezeCommand::Set { reason, org, dataset } => {
+            Ok(Answer::fields(client.post("/v1/freeze", &json!({ "reason": reason, "org": org, "dataset": dataset }))?))
+        }
         FreezeCommand::Lift { reason, id } => {
-            Ok(Answer::list(client.post("/v1/freeze/lift", &json!({ "reason": reason, "id": id }))?, &["id", "org", "reason"]))
+            Ok(Answer::list(client.post("/v1/freeze/lift", &json!({ "reason": reason, "id": id }))?, &["id", "org", "dataset", "set_by"]))
         }
     }
 }

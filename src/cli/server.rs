@@ -100,8 +100,12 @@ fn store_failed(error: crate::store::StoreError) -> CliError {
     )
 }
 
-fn roots(context: &Context, data: &Path) -> Result<Roots, CliError> {
-    Roots::open(data, context.files.authority()).map_err(store_failed)
+fn roots(context: &Context, data: &Path, remembered: Option<&Path>) -> Result<Roots, CliError> {
+    let roots = Roots::open(data, context.files.authority()).map_err(store_failed)?;
+    match remembered {
+        Some(folder) => roots.remembering_in(folder, context.files.authority()).map_err(store_failed),
+        None => Ok(roots),
+    }
 }
 
 /// `init`.
@@ -112,9 +116,15 @@ pub fn init(context: &Context, arguments: Init) -> Result<Answer, CliError> {
         org: arguments.org.parse().map_err(|e| CliError::failed(format!("`{}`: {e}", arguments.org), "choose another name"))?,
         token_lifetime_s: i64::from(arguments.days) * DAY_S,
     };
-    let settings = config(context, arguments.config.as_deref(), &arguments.data, None)?.settings;
-    let made = api::init(roots(context, &arguments.data)?, key_from_environment()?, settings, Arc::new(SystemClock), first)
-        .map_err(init_failed)?;
+    let Config { settings, remembered_dir, .. } = config(context, arguments.config.as_deref(), &arguments.data, None)?;
+    let made = api::init(
+        roots(context, &arguments.data, remembered_dir.as_deref())?,
+        key_from_environment()?,
+        settings,
+        Arc::new(SystemClock),
+        first,
+    )
+    .map_err(init_failed)?;
     let mut answer = json!({ "data": arguments.data.display().to_string(), "admin": arguments.admin, "log_key": made.log_key, "token": made.token.reveal() });
     if let Some(out) = &arguments.token_out {
         super::people::keep_token(context.files, out, &mut answer)?;
@@ -133,7 +143,8 @@ fn init_failed(error: InitError) -> CliError {
 pub fn serve(context: &Context, arguments: Serve) -> Result<Answer, CliError> {
     tracing_to_stderr();
     raise_open_files();
-    let Config { data_dir, tls, mut settings } = config(context, arguments.config.as_deref(), &arguments.data, arguments.worker)?;
+    let Config { data_dir, remembered_dir, tls, mut settings } =
+        config(context, arguments.config.as_deref(), &arguments.data, arguments.worker)?;
     settings.listen = arguments.listen.unwrap_or(settings.listen);
     let files = match tls {
         Some((certificates, key)) => {
@@ -142,7 +153,7 @@ pub fn serve(context: &Context, arguments: Serve) -> Result<Answer, CliError> {
         }
         None => None,
     };
-    let roots = roots(context, &data_dir)?;
+    let roots = roots(context, &data_dir, remembered_dir.as_deref())?;
     let key = match key_from_environment()? {
         Some(key) => key,
         None => MasterKey::open_file(roots.state(), api::MASTER_KEY_FILE).map_err(store_failed)?,

@@ -35,7 +35,7 @@ pub(super) async fn machine(desk: Desk) -> Shown {
         .add(w.version, Cell::text(text(&doctor, "/version")))
         .add(w.log_size, Cell::text(figure(&doctor, "/log_size")))
         .add(w.log_key, Cell::code(text(&doctor, "/log_key")));
-    let mut jail = Table::new(w.jail, &[w.role, w.layers, w.layers_missing, w.system_calls], w.none_yet);
+    let mut jail = Table::new(w.jail, &[w.role, w.layers, w.layers_missing, w.system_calls], w.none_yet).figures_from(3);
     for role in list(&doctor, "/jail/roles").iter().chain(list(&doctor, "/jail")) {
         let report = role.get("report").unwrap_or(role);
         jail.push(vec![
@@ -60,14 +60,15 @@ pub(super) async fn freeze(desk: Desk) -> Shown {
     let reason = || Field::Line { name: "reason", label: w.reason.into(), hint: String::new(), value: String::new(), required: true };
     let set = Form::new("/console/freeze", desk.mark(), w.freeze_set).field(reason()).danger();
     let mut section = Section::new("set", w.freeze_set);
+    let line = |name, label: &str| Field::Line { name, label: label.into(), hint: String::new(), value: String::new(), required: false };
+    let set = set.field(line("dataset", w.freeze_dataset));
     section = if desk.is(&[Role::Provider]) {
         section.hint(w.freeze_scope_own).form(set)
     } else {
-        let org = Field::Line { name: "org", label: w.freeze_scope.into(), hint: String::new(), value: String::new(), required: false };
-        section.form(set.field(org))
+        section.form(set.field(line("org", w.freeze_scope)))
     };
     let page = desk.page(w.freeze).lead(w.freeze_lead).section(section);
-    if desk.is(&[Role::SecurityAdmin]) {
+    if !desk.is(&[Role::Authority]) {
         return Ok(page.show());
     }
     let lift = Form::new("/console/freeze/lift", desk.mark(), w.freeze_lift).field(reason());
@@ -76,8 +77,9 @@ pub(super) async fn freeze(desk: Desk) -> Shown {
 
 /// Sets one.
 pub(super) async fn set_freeze(posted: Posted) -> Result<Response, Trouble> {
-    let org = Some(posted.field("org")).filter(|org| !org.is_empty());
-    posted.desk.post("/v1/freeze", &json!({ "reason": posted.field("reason"), "org": org })).await?;
+    let given = |name| Some(posted.field(name)).filter(|text| !text.is_empty());
+    let scope = json!({ "reason": posted.field("reason"), "org": given("org"), "dataset": given("dataset") });
+    posted.desk.post("/v1/freeze", &scope).await?;
     Ok(posted.desk.back("/console/freeze", "frozen"))
 }
 

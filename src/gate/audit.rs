@@ -26,6 +26,7 @@ use super::conditions::Conditions;
 use super::decide::{Decision, JobFacts, Outcome, canonical};
 use super::own;
 use super::record::ReleaseState;
+use super::recovery;
 use crate::clock::Timestamp;
 use crate::id::{Name, OrgId, ReleaseId};
 use crate::policy::{ActivePolicy, ReleasePolicy};
@@ -147,6 +148,11 @@ impl Audit {
     pub(super) fn is_stale(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
         let Some((namespace, _)) = &self.on else { return Ok(!self.tables.is_empty()) };
         Ok(self.seen != Some(last(&released(tx, namespace)?)))
+    }
+
+    /// Whether tables that left are not known, so that none can be judged beside them: then none of these is released.
+    pub(super) fn lost(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
+        self.on.as_ref().map_or(Ok(false), |(namespace, _)| recovery::tables_wait(tx, namespace))
     }
 
     /// Judges versions of the operator's own data by all units that count in the view.

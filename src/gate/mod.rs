@@ -7,7 +7,8 @@
 //! ```
 //! Invariants: only this module opens a [`RawOutput`]; only this module builds a [`Released`]; whatever is not decided to be
 //! released stays here; no table is released whose cells, together with all released before on its namespace, tell of too few units; a freeze turns a release into a hold inside the same transaction in which it would have been released; what
-//! a fold costs is reserved in [`reserve`]'s transaction before it begins.
+//! a fold costs is reserved in [`reserve`]'s transaction before it begins; a database that was put back from an older copy gives no
+//! budget back.
 
 mod audit;
 mod checks;
@@ -20,14 +21,16 @@ mod ledger_tables;
 mod own;
 mod private;
 mod record;
+mod recovery;
 mod review;
+mod used_up;
 mod verification;
 
 pub use audit::{MIGRATION as AUDIT, MIGRATION_SEEN as AUDIT_SEEN};
 pub use checks::Check;
 pub use conditions::Conditions;
 pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
-pub use freeze::{Frozen, all_standing, lift, set, standing};
+pub use freeze::{Frozen, MIGRATION as FREEZE, Reach, all_standing, lift, set, stopped};
 pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
 pub use ledger::{
     Budget, NamespaceBudget, Released as LedgerReleased, Remaining, Reservation, Spend, Spent, check, claim, has_reserved,
@@ -38,12 +41,14 @@ pub use own::MIGRATION as OWN;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
+pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait};
 pub use review::{
     Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,
     ReplyDue, ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key,
     consolidate, enrol_key, fingerprint, pending, reason_words, review_message, review_shown, reviewer_key, reviewer_keys,
     revoke_reviewer_key, rounds,
 };
+pub use used_up::jobs_lost;
 pub use verification::{
     Answered, Asking, Question, VERIFICATION, VerificationRow, conclude_answer, judge_question, reserve_answer, verification, verifications,
 };

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::audit::Audit;
 use super::checks::Check;
 use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
-use super::freeze;
+use super::freeze::{self, Reach};
 use crate::clock::Timestamp;
 use crate::id::{JobId, Name, OrgId, ReleaseId};
 use crate::policy::{Permit, Role, actions};
@@ -161,16 +161,16 @@ impl Prepared {
     /// What the store says; then nothing was decided.
     pub fn record(self, tx: &Tx<'_>, journal: &Journal, now: Timestamp) -> Result<Vec<(ReleaseId, ReleaseState)>, StoreError> {
         let providers = self.facts.providers();
-        let frozen = freeze::standing(tx, &providers, &self.facts.org)?.is_some();
+        let frozen = freeze::stopped(tx, &Reach::of(&self.facts, &providers))?.is_some();
         let readers: Vec<&OrgId> = providers.iter().chain([&self.facts.org]).collect();
         let facts = json(&self.facts)?;
-        let raced = self.audit.is_stale(tx)?;
+        let unaudited = self.audit.is_stale(tx)? || self.audit.lost(tx)?;
         let none: Option<&Refused> = None;
         let policy = hex(&self.policy_digest);
         let mut told = Vec::with_capacity(self.outputs.len());
         for (at, (decided, id, bundle, commitment)) in self.outputs.into_iter().enumerate() {
             let (state, refusal) = match &decided.outcome {
-                Outcome::Release if frozen || (raced && decided.kind == OutputKind::Table) => (ReleaseState::Held, none),
+                Outcome::Release if frozen || (unaudited && decided.kind == OutputKind::Table) => (ReleaseState::Held, none),
                 Outcome::Release => (ReleaseState::Released, none),
                 Outcome::Hold => (ReleaseState::Held, none),
                 Outcome::Refuse(refused) => (ReleaseState::Refused, Some(refused)),
@@ -340,10 +340,10 @@ impl Released {
     }
 }
 
-/// Opens what was released.
+/// Opens what was released. While a freeze stands over it, for those only who may see it before it leaves too.
 ///
 /// # Errors
-/// `release.held` or `release.denied` in any other state, `request.not_found`.
+/// `release.frozen`, `release.held` or `release.denied` in any other state, `request.not_found`.
 pub fn open(
     connection: &Connection,
     artefacts: &Artefacts,
@@ -356,6 +356,7 @@ pub fn open(
         ReleaseState::ApprovedPending => return Err(Refused::new(&refusal::RELEASE_PENDING).into()),
         ReleaseState::Denied | ReleaseState::Refused => return Err(Refused::new(&refusal::RELEASE_DENIED).into()),
     }
+    freeze::opens(connection, &manifest, permit.caller().principal())?;
     let artefact = artefacts.read(connection, &manifest.id, &part("artefact")?)?.ok_or(StoreError::Malformed("artefact"))?;
     Ok(Released { manifest, artefact })
 }

@@ -15,10 +15,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 use super::decide::DecideError;
-use super::{freeze, issuers};
+use super::freeze::{self, Reach};
+use super::{issuers, used_up};
 use crate::agreement::consent::{Asked, SignedToken};
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
-use crate::id::{AgreementId, ModuleDigest, Name, OrgId, PlanId, PrincipalId, VerificationId};
+use crate::id::{AgreementId, DatasetId, ModuleDigest, Name, OrgId, PlanId, PrincipalId, VerificationId};
 use crate::policy::release::VerificationRules;
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
@@ -59,6 +60,8 @@ pub struct Question {
     pub purpose: Name,
     /// Owners of the inputs, the operator left out.
     pub providers: BTreeSet<OrgId>,
+    /// The catalogue entries that are read.
+    pub datasets: BTreeSet<DatasetId>,
     /// Kind of identifier of the subject.
     pub namespace: Name,
     /// Its form.
@@ -67,6 +70,12 @@ pub struct Question {
     pub answer: AnswerType,
     /// The policy's rules.
     pub rules: VerificationRules,
+}
+
+impl Question {
+    fn reach(&self) -> Reach<'_> {
+        Reach { providers: &self.providers, operator: &self.org, datasets: self.datasets.iter().collect() }
+    }
 }
 
 /// A question that is paid for: spent, whatever comes of it.
@@ -115,7 +124,7 @@ impl Asking {
 /// Judges token and budgets without effect.
 ///
 /// # Errors
-/// `token.*`, `issuer.operator`, `release.frozen`, `verification.*`.
+/// `token.*`, `issuer.operator`, `release.frozen`, `log.rolled_back`, `verification.*`.
 pub fn judge_question(
     connection: &Connection,
     question: &Question,
@@ -142,8 +151,11 @@ pub fn judge_question(
     if count("SELECT count(*) FROM verification WHERE issuer = ?1 AND nonce = ?2", &[issuer, nonce])? > 0 {
         return Err(Refused::new(&refusal::TOKEN_REPLAYED).into());
     }
-    if freeze::standing(connection, &question.providers, &question.org)?.is_some() {
-        return Err(Refused::new(&refusal::FROZEN).into());
+    if let Some(refused) = freeze::stopped(connection, &question.reach())? {
+        return Err(refused.into());
+    }
+    if used_up::answers_used_up(connection, &question.agreement)? {
+        return Err(Refused::new(&refusal::VERIFICATION_BITS).into());
     }
     let (rules, subject) = (&question.rules, subject_hash(key, question, &signed.token.subject));
     let sql = "SELECT coalesce(sum(millibits), 0) FROM verification WHERE agreement = ?1 AND subject = ?2";
@@ -223,8 +235,8 @@ pub fn reserve_answer(
 /// `release.frozen`; a fault of ours where the label is none.
 pub fn conclude_answer(tx: &Tx<'_>, journal: &Journal, asking: Asking, label: u32, cause: Option<&str>) -> Result<Answered, DecideError> {
     let Asking { id, question, leaf: asked } = asking;
-    if freeze::standing(tx, &question.providers, &question.org)?.is_some() {
-        return Err(Refused::new(&refusal::FROZEN).into());
+    if let Some(refused) = freeze::stopped(tx, &question.reach())? {
+        return Err(refused.into());
     }
     let labels = question.answer.labels();
     let at = usize::try_from(label).map_err(|_| StoreError::Fault)?;

@@ -24,6 +24,7 @@
 //! | `verify` | one question about one subject, answered at a fixed time |
 //! | `run` | one job from the queue to the gate |
 //! | `reviews` | outputs that wait for the end of their providers' window |
+//! | `recovery` | what a database that was put back makes of open jobs |
 //! | `replay` | a decided job again, to the same commitment |
 //! | `uploads` | uploads of modules: heard, verified, compiled |
 //! | `service` | threads that take jobs, kill switches, waiting for changes |
@@ -35,6 +36,7 @@ mod prepare;
 mod private;
 mod produce;
 mod records;
+mod recovery;
 mod replay;
 mod reviews;
 mod run;

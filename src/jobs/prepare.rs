@@ -58,6 +58,7 @@ pub const SYNTHETIC_ROWS_MAX: u64 = 1_000_000;
 /// # Errors
 /// `module.*`, `plan.*`, `dataset.*`, `request.not_found`.
 pub fn submission(connection: &Connection, org: &OrgId, request: &JobRequest, now: Timestamp) -> Result<Submission, JobError> {
+    crate::gate::accepts(connection)?;
     let real = request.synthetic_rows.is_none();
     let module = module(connection, request.module.as_ref(), request.private.is_some(), real)?;
     if module.as_ref().is_some_and(|m| m.org != *org) {
@@ -305,7 +306,8 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 pub(super) fn jobs_under(connection: &Connection, agreement: &AgreementId, before: Option<&crate::id::JobId>) -> Result<u32, StoreError> {
     let sql = "SELECT count(*) FROM job WHERE agreement = ?1 AND synthetic = 0
                AND (?2 IS NULL OR rowid < (SELECT rowid FROM job WHERE id = ?2))";
-    Ok(connection.prepare_cached(sql)?.query_row(rusqlite::params![agreement, before], |r| r.get(0))?)
+    let known: u32 = connection.prepare_cached(sql)?.query_row(rusqlite::params![agreement, before], |r| r.get(0))?;
+    Ok(known.saturating_add(crate::gate::jobs_lost(connection, agreement)?))
 }
 
 /// Judges papers and policy for a request before it is queued; doors are judged when outputs are there, the private one now.

@@ -176,6 +176,7 @@ pub fn submit(
     if let Some(accepted) = earlier(tx, &who.org, idempotency_key, request)? {
         return Ok(accepted);
     }
+    crate::gate::accepts(tx)?;
     let open: u32 = tx
         .prepare_cached("SELECT count(*) FROM job WHERE org = ?1 AND state IN ('queued', 'running')")?
         .query_row([&who.org], |r| r.get(0))?;

@@ -16,7 +16,7 @@ use crate::policy::city::CityProfile;
 use crate::policy::{Permit, actions};
 use crate::refusal::{self, Refused};
 use crate::store::{Store, StoreError, Tx};
-use crate::tlog::{Journal, LeafKind};
+use crate::tlog::{Journal, LeafKind, rollback};
 use crate::workers::{KillSwitch, ViewCache, Workers};
 
 /// Settings of the queue. All are bounds; none can be switched off.
@@ -259,12 +259,14 @@ impl Jobs {
     /// Takes the job that is next ([`turns`]).
     fn take(&self) -> Result<Option<(JobRow, KillSwitch)>, JobError> {
         let (per_org, now) = (self.0.settings.running_per_org_max, self.now());
-        if self.0.store.db.read_blocking(move |c| turns::next(c, per_org))?.is_none() {
+        // What was queued may have run, and drawn its noise, in a span that an older copy of the database lost.
+        let next = move |c: &rusqlite::Connection| if rollback::standing(c)?.is_some() { Ok(None) } else { turns::next(c, per_org) };
+        if self.0.store.db.read_blocking(next)?.is_none() {
             return Ok(None);
         }
         let switch = KillSwitch::default();
         let taken = self.0.store.db.write_blocking(move |tx| -> Result<Option<JobRow>, JobError> {
-            let Some(id) = turns::next(tx, per_org)? else { return Ok(None) };
+            let Some(id) = next(tx)? else { return Ok(None) };
             change(tx, &id, Event::Start, &Ending::default(), now)?;
             let job = find(tx, &id)?;
             if let Some(job) = &job {

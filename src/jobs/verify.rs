@@ -228,6 +228,7 @@ fn judge(connection: &Connection, who: &Principal, request: &VerificationRequest
         author_org: module.org.clone(),
         purpose: request.purpose.clone(),
         providers,
+        datasets: spec.sources.iter().map(|s| s.dataset.clone()).collect(),
         namespace: resolved.namespace.clone(),
         linkage: schema.and_then(|s| s.linkage),
         answer: manifest.answer,

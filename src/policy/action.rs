@@ -89,6 +89,10 @@ actions! {
         IndicatorsRead,
         /// List orders to put something right.
         OrderList,
+        /// See whether the database was found behind what is remembered of its log.
+        RecoveryRead,
+        /// Sign for a database that was, and for the tables that are not known since.
+        RecoverySign,
     }
     Account {
         /// Make an account.

@@ -57,8 +57,9 @@ impl std::ops::Deref for Tx<'_> {
 pub trait CommitHook: Send {
     /// Inside the transaction, after the last write of the batch. An error rolls the whole batch back.
     fn before_commit(&mut self, tx: &Tx<'_>) -> Result<(), StoreError>;
-    /// After the commit is durable, before any caller is answered.
-    fn after_commit(&mut self);
+    /// After the commit is durable, before any caller is answered. After an error nobody is told that its write was kept, and every
+    /// further write is refused until a restart.
+    fn after_commit(&mut self) -> Result<(), StoreError>;
     /// After a batch was rolled back: whatever the hook remembered of it must be forgotten.
     fn after_rollback(&mut self);
 }

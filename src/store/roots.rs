@@ -14,6 +14,7 @@ pub struct Roots {
     artefacts: Dir,
     log: Dir,
     work: Dir,
+    remembered: Dir,
 }
 
 impl Roots {
@@ -31,7 +32,21 @@ impl Roots {
             artefacts: open("artefacts")?,
             log: open("log")?,
             work: open("work")?,
+            remembered: open("remembered")?,
         })
+    }
+
+    /// The same, with the remembered checkpoint in `folder`, made where absent: on another disk, a copy of everything else that is put
+    /// back does not put it back.
+    ///
+    /// # Errors
+    /// As [`Roots::open`].
+    pub fn remembering_in(self, folder: &Path, authority: AmbientAuthority) -> Result<Self, StoreError> {
+        let name = folder.file_name().and_then(|name| name.to_str()).ok_or(StoreError::Malformed("remembered_dir"))?;
+        let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        Dir::create_ambient_dir_all(parent, authority)?;
+        let parent = Dir::open_ambient_dir(parent, authority)?;
+        Ok(Self { remembered: private_dir_named(&parent, name, "remembered")?, ..self })
     }
 
     /// Database, lock and, by default, the master key.
@@ -50,6 +65,10 @@ impl Roots {
     pub fn log(&self) -> &Dir {
         &self.log
     }
+    /// The newest checkpoint of the log, told apart from the database.
+    pub fn remembered(&self) -> &Dir {
+        &self.remembered
+    }
     /// Scratch space. Never plaintext of a dataset.
     pub fn work(&self) -> &Dir {
         &self.work
@@ -57,6 +76,10 @@ impl Roots {
 }
 
 fn private_dir(parent: &Dir, name: &'static str) -> Result<Dir, StoreError> {
+    private_dir_named(parent, name, name)
+}
+
+fn private_dir_named(parent: &Dir, name: &str, told: &'static str) -> Result<Dir, StoreError> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     match parent.create_dir_with(name, &builder) {
@@ -65,7 +88,7 @@ fn private_dir(parent: &Dir, name: &'static str) -> Result<Dir, StoreError> {
     }
     let dir = parent.open_dir(name)?;
     if dir.dir_metadata()?.permissions().mode() & 0o077 != 0 {
-        return Err(StoreError::DirectoryMode(name));
+        return Err(StoreError::DirectoryMode(told));
     }
     Ok(dir)
 }

@@ -157,11 +157,15 @@ impl Writer {
             Ok(0) => self.undo(None),
             Ok(_) => match self.connection.execute_batch("COMMIT") {
                 Ok(()) => {
-                    if guarded(|| self.hook.iter_mut().for_each(|hook| hook.after_commit())).is_none() {
-                        // What is on disk is sound, what the hook believes is not.
-                        self.poison("the hook after a commit failed");
+                    // What is on disk is sound, what the hook believes or remembers is not.
+                    match guarded(|| self.hook.as_mut().map_or(Ok(()), |hook| hook.after_commit())) {
+                        Some(Ok(())) => Fate::Kept,
+                        failed => {
+                            let cause = failed.and_then(Result::err).map_or_else(|| "a fault".to_owned(), |e| e.log_text());
+                            self.poison(&format!("the hook after a commit failed: {cause}"));
+                            Fate::Unknown
+                        }
                     }
-                    Fate::Kept
                 }
                 Err(error) => {
                     self.poison(&format!("commit failed: {error}"));

@@ -11,6 +11,10 @@ use std::io::{self, Read as _, Write as _};
 
 /// Where a file is written before it takes its name. It is never part of a log: one left by a crash is not looked at, and written over.
 const INCOMING: &str = "incoming";
+/// Branches that were told and that recoveries left behind. They are kept as evidence and are never part of the log.
+const SUPERSEDED: &str = "superseded";
+/// The tiles.
+const TILES: &str = "tile";
 /// Deepest directory read: `tile/0/` and 7 groups of digits and `.p`.
 const DEPTH_MAX: usize = 16;
 
@@ -50,6 +54,23 @@ impl LogDir {
         Ok(self.write(CHECKPOINT_PATH, checkpoint.as_bytes())?)
     }
 
+    /// Puts aside what is published, as the branch that the recovery of this number left behind. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn supersede(&self, recovery: i64) -> io::Result<()> {
+        let folder = format!("{SUPERSEDED}/{recovery}");
+        self.0.create_dir_all(&folder)?;
+        // The checkpoint last: while it is here, this is not done.
+        for name in [TILES, CHECKPOINT_PATH] {
+            match self.0.rename(name, &self.0, format!("{folder}/{name}")) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         if let Some((folder, _)) = path.rsplit_once('/') {
             self.0.create_dir_all(folder)?;
@@ -79,7 +100,7 @@ impl Source for LogDir {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         walk(&self.0, "", DEPTH_MAX, &mut found)?;
-        found.retain(|path| path != INCOMING);
+        found.retain(|path| path != INCOMING && !path.starts_with(&format!("{SUPERSEDED}/")));
         found.sort_unstable();
         Ok(found)
     }

@@ -1,7 +1,7 @@
 //! Where leaves are written: in the caller's own transaction, so that an event and its leaf are one commit; and where the tree
 //! grows: in a hook of the store, which signs one checkpoint a commit and publishes tiles once it is durable.
 //!
-//! Order: stage (leaf row) → sign (inside the transaction) → commit → answer; a thread of its own publishes to the directory what
+//! Order: stage (leaf row) → sign (inside the transaction) → commit → remember → answer; a thread of its own publishes to the directory what
 //! was committed. Readers over HTTP are served from the database, so they are never behind an answer. Recovery publishes with
 //! the same function what a crash kept from the directory.
 
@@ -20,7 +20,9 @@ use super::checkpoint::Checkpoint;
 use super::dir::LogDir;
 use super::leaf::{LEAF_BYTES, Leaf, LeafKind, commit};
 use super::merkle::{Hash, Tree, root_at};
-use super::note::Signer;
+use super::note::{Signer, Verifier};
+use super::remembered::RememberedFile;
+use super::rollback;
 use super::verify::{CHECKPOINT_PATH, Source as _};
 use crate::clock::Clock;
 use crate::id::OrgId;
@@ -164,7 +166,34 @@ pub fn checkpoint(connection: &Connection) -> Result<Option<(u64, String)>, Stor
 pub fn readers(connection: &Connection, number: u64) -> Result<Option<BTreeSet<OrgId>>, StoreError> {
     let text: Option<String> =
         connection.prepare_cached("SELECT readers FROM log_leaf WHERE number = ?1")?.query_row([number], |r| r.get(0)).optional()?;
-    text.map(|t| t.split('|').filter(|org| !org.is_empty()).map(|org| Ok(org.parse()?)).collect()).transpose()
+    text.map(|t| orgs(&t)).transpose()
+}
+
+/// Leaves before `before`, newest first, at most `count`, with the organisations that each one's body concerns.
+///
+/// # Errors
+/// What the store says.
+pub fn headers(
+    connection: &Connection,
+    before: u64,
+    kind: Option<LeafKind>,
+    count: u32,
+) -> Result<Vec<(Leaf, BTreeSet<OrgId>)>, StoreError> {
+    // The kind is the second byte of a leaf.
+    let sql = "SELECT bytes, readers FROM log_leaf WHERE number < ?1 AND (?2 IS NULL OR substr(bytes, 2, 1) = ?2)
+               ORDER BY number DESC LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let kind = kind.map(|kind| vec![kind.code()]);
+    let rows = statement.query_map(params![before, kind, count], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (bytes, readers) = row?;
+        Ok((Leaf::parse(&bytes).map_err(|_| StoreError::Malformed("leaf"))?, orgs(&readers)?))
+    })
+    .collect()
+}
+
+fn orgs(readers: &str) -> Result<BTreeSet<OrgId>, StoreError> {
+    readers.split('|').filter(|org| !org.is_empty()).map(|org| Ok(org.parse()?)).collect()
 }
 
 /// A complete node of the tree.
@@ -188,16 +217,18 @@ pub fn entry(connection: &Connection, number: u64) -> Option<[u8; LEAF_BYTES]> {
 struct Grower {
     signer: Signer,
     tree: Tree,
-    staged: Option<Tree>,
+    staged: Option<(Tree, Option<String>)>,
+    remembered: RememberedFile,
     publisher: Sender<()>,
 }
 
 /// Verifies that the stored tree is the one that was signed last, and from then on grows it with every commit of `db`; a
-/// thread publishes to `dir` what is committed, first what a crash kept from it.
+/// thread publishes to `dir` what is committed, first what a crash kept from it. Every checkpoint is remembered before anyone is told of its
+/// commit; not while the database is found to be behind what is remembered.
 ///
 /// # Errors
 /// [`StoreError::Malformed`] where the stored log is not the signed one: then nothing may be appended.
-pub fn attach(db: &Db, signer: Signer, dir: LogDir) -> Result<(), StoreError> {
+pub fn attach(db: &Db, signer: Signer, dir: LogDir, remembered: RememberedFile) -> Result<(), StoreError> {
     let tree = db.read_blocking(|c| -> Result<_, StoreError> {
         let Some((size, note)) = checkpoint(c)? else { return Ok(Tree::new()) };
         let signed = Checkpoint::verify(note.as_bytes(), signer.verifier()).map_err(|_| StoreError::Malformed("checkpoint signature"))?;
@@ -209,29 +240,31 @@ pub fn attach(db: &Db, signer: Signer, dir: LogDir) -> Result<(), StoreError> {
     })?;
     let (publisher, committed) = std::sync::mpsc::channel();
     let _ = publisher.send(());
+    let key = signer.verifier().clone();
     let weak = db.downgrade();
     std::thread::Builder::new().name("log-publisher".into()).spawn(move || {
         let mut published = 0;
         while committed.recv().is_ok() {
             while committed.try_recv().is_ok() {}
             let Some(db) = weak.upgrade() else { return };
-            match db.read_blocking(|c| publish(c, &dir, published)) {
+            match db.read_blocking(|c| publish(c, &dir, &key, published)) {
                 Ok(size) => published = size,
                 // The next commit tries again from where the directory stands; the database has it all.
                 Err(error) => tracing::error!(error = error.log_text(), "the log directory could not be written"),
             }
         }
     })?;
-    db.install_hook(Box::new(Grower { signer, tree, staged: None, publisher }))
+    db.install_hook(Box::new(Grower { signer, tree, staged: None, remembered, publisher }))
 }
 
-/// Waits until `dir` holds all that is committed, for at most `patience`; whether it does. For an orderly end, so that the directory
+/// Waits until `dir` holds all that is to be published, for at most `patience`; whether it does. For an orderly end, so that the directory
 /// alone verifies against every checkpoint that was told. Blocks.
 pub fn published(db: &Db, dir: &LogDir, patience: Duration) -> bool {
     let until = Instant::now() + patience;
     loop {
         let there = dir.read(CHECKPOINT_PATH).ok().flatten();
-        if db.read_blocking(checkpoint).is_ok_and(|newest| newest.map(|(_, note)| note.into_bytes()) == there) {
+        let due = db.read_blocking(|c| Ok::<_, StoreError>((checkpoint(c)?, rollback::standing(c)?.is_some())));
+        if due.is_ok_and(|(newest, behind)| behind || newest.map(|(_, note)| note.into_bytes()) == there) {
             return true;
         }
         if Instant::now() >= until {
@@ -241,9 +274,17 @@ pub fn published(db: &Db, dir: &LogDir, patience: Duration) -> bool {
     }
 }
 
-/// Writes what `dir` lacks beyond `from` leaves; the size it holds then.
-fn publish(connection: &Connection, dir: &LogDir, from: u64) -> Result<u64, StoreError> {
+/// Writes what `dir` lacks beyond `from` leaves; the size it holds then. While the database is behind what was told, the directory keeps what
+/// was told; after a recovery that branch is put aside.
+fn publish(connection: &Connection, dir: &LogDir, key: &Verifier, from: u64) -> Result<u64, StoreError> {
     let Some((size, note)) = checkpoint(connection)? else { return Ok(from) };
+    if rollback::standing(connection)?.is_some() {
+        return Ok(from);
+    }
+    let recovery = rollback::newest_recovery(connection)?;
+    if from == 0 && recovery > 0 && !rollback::begins(connection, dir.read(CHECKPOINT_PATH)?.as_deref(), key)? {
+        dir.supersede(recovery)?;
+    }
     dir.publish((from, size), &note, |l, i| node(connection, l, i), |n| entry(connection, n))
         .map_err(|e| StoreError::Io(std::io::Error::other(e)))?;
     Ok(size)
@@ -271,15 +312,20 @@ impl CommitHook for Grower {
         }
         let note = Checkpoint::sign(&self.signer, tree.size(), tree.root()).map_err(|_| StoreError::Malformed("checkpoint"))?;
         tx.prepare_cached("INSERT INTO log_checkpoint (size, note) VALUES (?1, ?2)")?.execute(params![tree.size(), note])?;
-        self.staged = Some(tree);
+        let note = rollback::standing(tx)?.is_none().then_some(note);
+        self.staged = Some((tree, note));
         Ok(())
     }
 
-    fn after_commit(&mut self) {
-        if let Some(tree) = self.staged.take() {
+    fn after_commit(&mut self) -> Result<(), StoreError> {
+        if let Some((tree, note)) = self.staged.take() {
             self.tree = tree;
+            if let Some(note) = note {
+                self.remembered.write(&note)?;
+            }
             let _ = self.publisher.send(());
         }
+        Ok(())
     }
 
     fn after_rollback(&mut self) {
@@ -300,9 +346,10 @@ mod tests {
         let seed = [5; 32];
         let run = |count: u64| {
             let roots = place.roots();
-            let db = Db::open(&roots, &[MIGRATION], 2).unwrap();
+            let db = Db::open(&roots, &[MIGRATION, rollback::MIGRATION], 2).unwrap();
             let signer = Signer::from_seed("log.example/test", &seed).unwrap();
-            attach(&db, signer, LogDir::new(roots.log().try_clone().unwrap())).unwrap();
+            let (remembered, _) = RememberedFile::open(roots.remembered(), signer.verifier()).unwrap();
+            attach(&db, signer, LogDir::new(roots.log().try_clone().unwrap()), remembered).unwrap();
             let journal = Journal::new(SealKey::from_bytes(&[1; 32]), NonZeroU64::new(60).unwrap(), Arc::new(SystemClock));
             let org: OrgId = "bureau".parse().unwrap();
             for i in 0..count {

@@ -9,9 +9,11 @@
 //! | [`tile`] | <https://c2sp.org/tlog-tiles> |
 //! | [`verify`], [`report`] | offline verification of a tlog-tiles directory, and what it says |
 //! | [`dir`] | reading and writing such a directory through cap-std |
-//! | [`journal`] | leaves in the store, written with the event; the hook that signs and publishes |
+//! | [`journal`] | leaves in the store, written with the event; the hook that signs, remembers and publishes |
+//! | [`remembered`] | the newest checkpoint in a file of its own |
+//! | [`rollback`] | whether the database is behind what is remembered of it |
 //!
-//! All but [`dir`] and [`journal`] is pure: no files, no clock, no randomness. To append: make a [`Leaf`], store its bytes and the nodes that
+//! All but [`dir`], [`journal`], [`remembered`] and [`rollback`] is pure: no files, no clock, no randomness. To append: make a [`Leaf`], store its bytes and the nodes that
 //! [`Tree::append`] returns, sign a [`Checkpoint`] over [`Tree::root`], and write the tiles of [`tile::changed`].
 
 pub mod checkpoint;
@@ -20,7 +22,9 @@ pub mod journal;
 pub mod leaf;
 pub mod merkle;
 pub mod note;
+pub mod remembered;
 pub mod report;
+pub mod rollback;
 pub mod tile;
 pub mod verify;
 
@@ -30,6 +34,7 @@ pub use journal::{Appended, Journal, Reader};
 pub use leaf::{LEAF_BYTES, Leaf, LeafError, LeafKind};
 pub use merkle::{Hash, Tree};
 pub use note::{Signer, Verifier};
+pub use remembered::RememberedFile;
 pub use report::{Cause, Fault, Remembered, Report};
 pub use tile::Tile;
 pub use verify::{Source, verify};

@@ -13,6 +13,7 @@
 mod bodies;
 mod budgets;
 mod description;
+mod freezes;
 mod papers;
 mod reviews;
 mod roles;

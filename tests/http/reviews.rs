@@ -19,8 +19,8 @@ use crate::server::{Answer, Server, WHO};
 const REVIEWERS: &[(&str, &str)] =
     &[("gao", "centre"), ("tang", "university"), ("xie", "centre"), ("deng", "institute"), ("author-li", "module-house")];
 
-struct World {
-    server: Server,
+pub struct World {
+    pub server: Server,
     tokens: BTreeMap<String, String>,
 }
 
@@ -29,7 +29,7 @@ fn key(seed: &str) -> Ed25519KeyPair {
 }
 
 /// `rel_` and sixteen times the letter.
-fn id(letter: char) -> String {
+pub fn id(letter: char) -> String {
     format!("rel_{}", letter.to_string().repeat(16))
 }
 
@@ -64,13 +64,13 @@ fn seed(db: &rusqlite::Connection) {
     }
 }
 
-fn at(server: &Server, day: &str) {
+pub fn at(server: &Server, day: &str) {
     server.clock.set(format!("{day}T04:00:00Z").parse::<Timestamp>().unwrap());
 }
 
 impl World {
     /// At noon in China of `day`, with papers in force; `window` is a line of the agreement.
-    fn new(day: &str, window: &str) -> Self {
+    pub fn new(day: &str, window: &str) -> Self {
         let server = Server::with_everyone(|db, _| seed(db));
         at(&server, day);
         for (name, org) in REVIEWERS {
@@ -98,11 +98,11 @@ impl World {
         world
     }
 
-    fn post(&self, who: &str, path: &str, body: &Value) -> Answer {
+    pub fn post(&self, who: &str, path: &str, body: &Value) -> Answer {
         self.server.call("POST", path, &self.tokens[who], Some(body))
     }
 
-    fn get(&self, who: &str, path: &str) -> Answer {
+    pub fn get(&self, who: &str, path: &str) -> Answer {
         self.server.call("GET", path, &self.tokens[who], None)
     }
 
@@ -118,11 +118,11 @@ impl World {
         made
     }
 
-    fn file(&self, release: char) -> Answer {
+    pub fn file(&self, release: char) -> Answer {
         self.post("operator", &format!("/v1/releases/{}/request", id(release)), &json!({ "purpose": "评分", "context": "逻辑回归" }))
     }
 
-    fn shown(&self, release: char) -> Value {
+    pub fn shown(&self, release: char) -> Value {
         self.get("authority", &format!("/v1/releases/{}", id(release))).json()
     }
 
@@ -136,13 +136,13 @@ impl World {
         )
     }
 
-    fn vote(&self, who: &str, release: char, decision: &str, reason: &str) -> Answer {
+    pub fn vote(&self, who: &str, release: char, decision: &str, reason: &str) -> Answer {
         let shown = self.shown(release);
         let message = message(&id(release), &shown["review"]["round"], &shown["commitment"], decision, reason);
         self.send(who, release, (decision, reason), &message)
     }
 
-    fn leaves(&self) -> Vec<(LeafKind, Value)> {
+    pub fn leaves(&self) -> Vec<(LeafKind, Value)> {
         let open = |n: u64| self.get("auditor", &format!("/v1/log/leaves/{n}"));
         let leaves = (0..).map(open).take_while(|answer| answer.status == 200);
         leaves
@@ -164,12 +164,12 @@ fn message(release: &str, round: &Value, commitment: &Value, decision: &str, rea
 }
 
 #[track_caller]
-fn refused(answer: &Answer, rule: &str) {
+pub fn refused(answer: &Answer, rule: &str) {
     assert_eq!(answer.rule(), rule, "{} {}", answer.status, answer.text());
 }
 
 #[track_caller]
-fn good(answer: &Answer) -> Value {
+pub fn good(answer: &Answer) -> Value {
     assert!((200..300).contains(&answer.status), "{} {}", answer.status, answer.text());
     answer.json()
 }

@@ -235,9 +235,25 @@ fn lines() -> Vec<Line> {
         Line("POST", "/v1/verifications", "/v1/verifications", Json(question), &["operator", "researcher", "other-operator"]),
         Line("GET", "/v1/verifications", "/v1/verifications", Nothing, LISTS),
         Line("GET", "/v1/verifications/{id}", "/v1/verifications/ver_aaaaaaaaaaaaaaaa", Nothing, PAPERS),
-        // Freeze releases: authority, security administrator, provider for its own.
+        // Freeze releases: authority, security administrator, provider for its own; the authority alone lifts.
         Line("POST", "/v1/freeze", "/v1/freeze", Json(reason), &["authority", "provider", "secadmin", "other-provider"]),
-        Line("POST", "/v1/freeze/lift", "/v1/freeze/lift", Json(reason), &["authority", "provider", "other-provider"]),
+        Line("POST", "/v1/freeze/lift", "/v1/freeze/lift", Json(reason), &["authority"]),
+        // A database behind its log: whoever runs the platform sees it, the authority alone signs.
+        Line("GET", "/v1/recovery", "/v1/recovery", Nothing, &["authority", "sysadmin", "secadmin", "auditor"]),
+        Line(
+            "POST",
+            "/v1/recovery",
+            "/v1/recovery",
+            Json(|| json!({ "database": { "size": 1, "root": "x" }, "remembered": null, "reason": "test" })),
+            &["authority"],
+        ),
+        Line(
+            "POST",
+            "/v1/recovery/rebase",
+            "/v1/recovery/rebase",
+            Json(|| json!({ "namespace": "firm", "reason": "test" })),
+            &["authority"],
+        ),
         // Supervise: the authority acts, the auditor reads; orders are seen by those they are to.
         Line("GET", "/v1/alerts", "/v1/alerts", Nothing, &["authority", "auditor"]),
         Line(
@@ -253,6 +269,7 @@ fn lines() -> Vec<Line> {
         Line("POST", "/v1/orders/{id}/close", "/v1/orders/1/close", Json(|| json!({ "outcome": "done" })), &["authority"]),
         // Read the log: a body for those it concerns, the authority and the auditor. Leaf 0 is the first account's, of `platform`:
         // administrators read no log.
+        Line("GET", "/v1/log/leaves", "/v1/log/leaves?count=5&kind=24", Nothing, BUDGETS),
         Line("GET", "/v1/log/leaves/{n}", "/v1/log/leaves/0", Nothing, &["authority", "auditor"]),
         // What ends things, last.
         Line("POST", "/v1/authorisations/{id}/revoke", "/v1/authorisations/auth-1/revoke", Json(reason), &["authority"]),

@@ -15,5 +15,7 @@ mod adult;
 mod audit;
 mod built_in;
 mod crash;
+mod freeze;
 mod hostile;
+mod rolled_back;
 mod world;

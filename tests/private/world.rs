@@ -58,6 +58,13 @@ impl World {
         world
     }
 
+    /// Everyone, at the address that the server has after a start.
+    pub fn again(&mut self) {
+        for who in [&mut self.authority, &mut self.bureau, &mut self.operator] {
+            who.url.clone_from(&self.server.url);
+        }
+    }
+
     /// Sets the budget of the namespace.
     pub fn set_budget(&self, epsilon: &str) -> Answer {
         let body = json!({ "epsilon": epsilon, "reason": "test" });
@@ -93,7 +100,14 @@ impl World {
         self.operator.post_toml("/v1/applications", &named(APPLICATION)).good();
         let decide = json!({ "approve": true, "reason": "", "basis": "" });
         self.bureau.post(&format!("/v1/applications/app-{name}/decide"), &decide).good();
-        self.operator.post_toml("/v1/agreements", &named(AGREEMENT)).good();
+        self.agreement(name, name, epsilon);
+    }
+
+    /// An agreement over a cohort's papers.
+    pub fn agreement(&self, name: &str, cohort: &str, epsilon: &str) {
+        let text =
+            AGREEMENT.replace("id = \"agr-NAME\"", &format!("id = \"agr-{name}\"")).replace("NAME", cohort).replace("EPSILON", epsilon);
+        self.operator.post_toml("/v1/agreements", &text).good();
         self.bureau.post(&format!("/v1/agreements/agr-{name}/countersign"), &json!({})).good();
     }
 

@@ -102,7 +102,8 @@ pub struct Server {
     /// The security administrator.
     pub admin: Client,
     people: Mutex<BTreeMap<String, Client>>,
-    arguments: Vec<String>,
+    /// Further arguments of `serve`.
+    pub arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -188,6 +189,31 @@ impl Server {
     /// What the server wrote to its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// Files of the state database, with names: as a backup has them. The server has to have ended.
+    pub fn database(&self) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+        assert!(self.child.is_none(), "it runs");
+        let files = std::fs::read_dir(self.data().join("state")).unwrap().map(Result::unwrap);
+        let of_it = files.filter(|entry| entry.file_name().to_string_lossy().starts_with("fusebox.db"));
+        of_it.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect()
+    }
+
+    /// Puts such a copy back in place of what is there.
+    pub fn put_back(&self, copy: &[(std::ffi::OsString, Vec<u8>)]) {
+        let state = self.data().join("state");
+        for (name, _) in self.database() {
+            std::fs::remove_file(state.join(name)).unwrap();
+        }
+        for (name, bytes) in copy {
+            std::fs::write(state.join(name), bytes).unwrap();
+        }
+    }
+
+    /// Signs a recovery of what was found, as `who`.
+    pub fn recover(&self, who: &Client) -> Answer {
+        let found = who.get("/v1/recovery").good();
+        who.post("/v1/recovery", &json!({ "database": found["needed"]["database"], "remembered": found["remembered"], "reason": "test" }))
     }
 
     /// SIGKILL.

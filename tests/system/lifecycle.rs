@@ -336,13 +336,18 @@ fn frozen(world: &World, table: &str) {
     assert!(released["leaf"].as_u64() > released["decision_leaf"].as_u64());
     assert_eq!(world.seen(job["id"].as_str().unwrap())["state"], "done");
 
-    // A provider stops what holds its own data, and lifts its own stop, not the authority's.
-    world.bureau().post("/v1/freeze", &json!({ "reason": "核查" })).good();
+    // A provider stops what holds its own data; the authority lifts that too.
+    world.power().post("/v1/freeze", &json!({ "reason": "核查", "dataset": "tax_grades" })).refused("auth.role");
+    world.bureau().post("/v1/freeze", &json!({ "reason": "核查", "dataset": "tax_grades" })).good();
+    let fetched = || Some(world.operator().get(&format!("/v1/releases/{id}/artefact"))).filter(|answer| answer.status != 404);
+    until("its end shows", fetched).refused("release.frozen");
+    checker.get(&format!("/v1/releases/{id}/artefact")).good();
     let job = world.run(&world.job("main", table));
     assert_eq!(job["state"], "in_review");
     let held = world.output(&job)["id"].as_str().unwrap().to_owned();
     world.power().post("/v1/freeze/lift", &json!({ "reason": "x" })).refused("auth.role");
-    world.bureau().post("/v1/freeze/lift", &json!({ "reason": "核查完毕" })).good();
+    world.bureau().post("/v1/freeze/lift", &json!({ "reason": "核查完毕" })).refused("auth.role");
+    authority.post("/v1/freeze/lift", &json!({ "reason": "核查完毕" })).good();
     world.operator().files(&held);
     assert_eq!(world.server.voted(&held, "deny", "disclosive")["state"], "denied");
     checker.get(&format!("/v1/releases/{held}/artefact")).refused("release.denied");

@@ -20,6 +20,7 @@ mod random;
 mod refusals;
 mod replay;
 mod residue;
+mod rolled_back;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

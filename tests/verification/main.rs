@@ -14,6 +14,7 @@ mod support;
 
 mod hostile;
 mod refusals;
+mod rolled_back;
 mod tenancy;
 mod timing;
 mod world;

@@ -86,6 +86,9 @@ fn budgets_papers_freeze_and_consent_hold_on_the_next_call() {
     let freeze = world.authority.post("/v1/freeze", &json!({ "reason": "test" })).good();
     world.ask(2).refused("release.frozen");
     world.authority.post("/v1/freeze/lift", &json!({ "reason": "test", "id": freeze["id"] })).good();
+    let freeze = world.bureau.post("/v1/freeze", &json!({ "reason": "test", "dataset": "people" })).good();
+    world.ask(2).refused("release.frozen");
+    world.authority.post("/v1/freeze/lift", &json!({ "reason": "test", "id": freeze["id"] })).good();
     assert_eq!(world.label(2), "b");
     // Consent that is withdrawn: the next call finds nobody.
     assert_eq!(world.label(3), "c");

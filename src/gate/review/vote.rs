@@ -151,8 +151,8 @@ impl Airlock<'_> {
         }
         let round = open_round(self.tx, &row.id)?.ok_or(Refused::new(&refusal::REVIEW_NOT_FILED))?;
         papers_stand(self.tx, &row, self.now)?;
-        if freeze::standing(self.tx, &row.providers, &row.org)?.is_some() {
-            return Err(Refused::new(&refusal::FROZEN).into());
+        if let Some(refused) = freeze::stopped(self.tx, &row.reach())? {
+            return Err(refused.into());
         }
         let mut votes = self.votes_in(&row.id, round.round)?;
         if votes.iter().any(|v| v.kept.vote.by == who.id) {

@@ -138,7 +138,7 @@ impl Airlock<'_> {
         }
         let waived = waived(self.tx, release)?;
         let over = self.window_end(&round).is_some_and(|end| self.now >= end) || row.providers.iter().all(|p| waived.contains(p));
-        if !over || freeze::standing(self.tx, &row.providers, &row.org)?.is_some() {
+        if !over || freeze::stopped(self.tx, &row.reach())?.is_some() {
             return Ok(row.state);
         }
         match Endorsed::of(self.tx, &row, round.round, &round.votes) {
@@ -157,6 +157,20 @@ impl Airlock<'_> {
         let body = serde_json::json!({ "release": row.id, "ended": rule, "clauses": refused.rule().clauses, "artefact_commitment": row.commitment });
         let _ = self.journal.append(self.tx, LeafKind::Review, &body, &parties(row, &[]))?;
         self.stop(row, rule, None)
+    }
+
+    /// Denies every output that waits for the end of its providers' window: an objection may stand in the lost span. The jobs they belong to.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn windows_lost(&self) -> Result<Vec<JobId>, DecideError> {
+        let mut jobs = Vec::new();
+        for id in pending(self.tx)? {
+            let Some(row) = find(self.tx, &id)? else { continue };
+            self.ended(&row, Refused::new(&refusal::LOG_ROLLED_BACK).into())?;
+            jobs.push(row.job);
+        }
+        Ok(jobs)
     }
 
     /// Denies every output of an ended agreement that is held or pending; the jobs they belong to.

@@ -194,6 +194,12 @@ const MATRIX: &[Row] = &[
     Row("set a privacy budget", ["●", "-", "-", "-", "-", "-", "-", "-"], &[|z, t| z.allows::<a::BudgetSet>(&t.caller, &t.budget())]),
     Row("see a privacy budget", ["●", "●", "●", "●", "●", "-", "-", "●"], &[|z, t| z.allows::<a::BudgetRead>(&t.caller, &t.budget())]),
     Row("freeze releases", ["●", "○", "-", "-", "-", "-", "●", "-"], &[|z, t| z.allows::<a::FreezeSet>(&t.caller, &t.freeze())]),
+    Row(
+        "see a finding about the log",
+        ["●", "-", "-", "-", "-", "●", "●", "●"],
+        &[|z, t| z.allows::<a::RecoveryRead>(&t.caller, &Platform {})],
+    ),
+    Row("sign a recovery", ["●", "-", "-", "-", "-", "-", "-", "-"], &[|z, t| z.allows::<a::RecoverySign>(&t.caller, &Platform {})]),
     Row("read the log: bodies", ["●", "○", "○", "○", "○", "-", "-", "●"], &[|z, t| z.allows::<a::LogBodyRead>(&t.caller, &t.entry())]),
     Row("read the log: headers", ["●", "●", "●", "●", "●", "-", "-", "●"], &[|z, t| z.allows::<a::LogRead>(&t.caller, &Platform {})]),
 ];
@@ -237,10 +243,10 @@ fn what_else_is_denied() {
     let case = Case { own: true, public: false, approved: false };
     let things = |role| Things { caller: Caller::for_tests("someone-else", "mine", role), case };
     let t = things(Role::Provider);
-    // A provider neither freezes everything, nor sets the floor, nor lifts what the authority set.
+    // A provider neither freezes everything, nor sets the floor, nor lifts a freeze, be it its own.
     assert!(!authz.allows::<a::FreezeSet>(&t.caller, &Freeze { org: None, set_by: None }));
     assert!(!authz.allows::<a::FreezeLift>(&t.caller, &Freeze { org: Some(org("mine")), set_by: Some(org("city")) }));
-    assert!(authz.allows::<a::FreezeLift>(&t.caller, &t.freeze()));
+    assert!(!authz.allows::<a::FreezeLift>(&t.caller, &t.freeze()));
     assert!(!authz.allows::<a::PolicyTighten>(&t.caller, &PolicyScope { org: None }));
     // Not even the authority sets a floor for one organisation only, nor reads what a checker alone sees.
     let t = things(Role::Authority);

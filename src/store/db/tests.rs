@@ -35,8 +35,9 @@ impl CommitHook for Hook {
     fn before_commit(&mut self, _: &Tx<'_>) -> Result<(), StoreError> {
         if self.fail.load(Ordering::SeqCst) { Err(StoreError::Fault) } else { Ok(()) }
     }
-    fn after_commit(&mut self) {
+    fn after_commit(&mut self) -> Result<(), StoreError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
     fn after_rollback(&mut self) {
         self.rollbacks.fetch_add(1, Ordering::SeqCst);
