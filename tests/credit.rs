@@ -73,10 +73,11 @@ fn expected(rows: &[Row]) -> BTreeMap<Keys, Option<Vec<Option<String>>>> {
     }
     let figures = |cell: &Cell| vec![Some(cell.rows.len().to_string()), Some(cell.units().to_string()), cell.mean(4)];
     // The bank knows who of its borrowers defaulted: how many of them are in a cell is a cell too.
-    let units = |cell: &Cell, value| cell.rows.iter().filter(|(_, v)| *v == Some(value)).map(|(unit, _)| unit).collect::<BTreeSet<_>>().len();
-    let shown = |cell: &Cell| {
-        cell.may_be_shown((0, 10_000), false) && [0, 10_000].into_iter().all(|value| units(cell, value) >= MIN_FREQUENCY)
+    let by_value = |cell: &Cell, value| {
+        cell.rows.iter().filter(|(_, v)| *v == Some(value)).map(|(unit, _)| unit.as_str()).collect::<BTreeSet<_>>().len()
     };
+    let shown =
+        |cell: &Cell| cell.may_be_shown((0, 10_000), false) && [0, 10_000].into_iter().all(|value| by_value(cell, value) >= MIN_FREQUENCY);
     cells.into_iter().map(|(keys, cell)| (keys, shown(&cell).then(|| figures(&cell)))).collect()
 }
 

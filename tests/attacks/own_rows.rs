@@ -88,11 +88,11 @@ pub fn weights(world: &World, batch: &mut Batch, random: &mut Random, count: usi
             }
         }));
     }
-    // Forty people of the operator's choosing are marked among a hundred: how many of them are ill.
+    // Twelve people of the operator's choosing are marked among a hundred: how many of them are ill.
     let room = world.room("owncounts", all.clone(), &[(500..600).map(|p| (p, p % 2)).collect()]);
     let plan = world.plan(&room, 0, "p", "", true);
     for i in 0..count as u64 {
-        let marked = move |p: u64| (p * 7 + i * 13) % 100 < 40;
+        let marked = move |p: u64| (p * 7 + i * 13) % 100 < 12;
         world.import(&room.name, 0, &(700..800).map(|p| (p, u64::from(marked(p)))).collect::<Vec<_>>());
         let asked = world.ask(batch, 0, &plan, &module);
         let ill: std::collections::BTreeMap<u64, usize> = all

@@ -149,9 +149,9 @@ fn a_held_table_does_not_leave_beside_what_left_meanwhile() {
     world.operator().files(&held);
     let counted = world.server.voted(&held, "approve", "sound");
     assert_eq!((&counted["outcome"], &counted["state"]), (&json!("approved"), &json!("denied")), "{counted}");
-    let shown = world.operator().get(&format!("/v1/releases/{held}")).good();
+    let shown = world.checker().get(&format!("/v1/releases/{held}")).good();
     assert_eq!((&shown["state"], &shown["reason"]), (&json!("denied"), &json!("release.meanwhile")), "{shown}");
-    world.operator().get(&format!("/v1/releases/{held}/artefact")).refused("release.denied");
+    world.checker().get(&format!("/v1/releases/{held}/artefact")).refused("release.denied");
     world.operator().files(&twin);
     assert_eq!(world.server.voted(&twin, "approve", "sound")["state"], "denied", "its twin fares alike");
     let causes: Vec<Value> = world

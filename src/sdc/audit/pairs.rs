@@ -9,7 +9,7 @@ use super::{Cell, Found, Steps, TooLarge};
 type Seen = (Option<usize>, Vec<(u32, u32)>);
 
 /// Finds a pair of which at least one is new (index `first_new` on) and whose difference has a unit but fewer than `k`, or none though
-/// their labels differ. Nothing at all counts as a cell too.
+/// their labels differ: one with a unit before one without. Nothing at all counts as a cell too.
 ///
 /// Two cells that differ in an atom of `k` units need no further look, so cells are compared only where their big atoms agree.
 pub(super) fn find(
@@ -23,6 +23,7 @@ pub(super) fn find(
     let label = |cell: usize| told.get(cell).and_then(|c| c.label);
     let mut groups: HashMap<u128, Vec<Seen>> = HashMap::new();
     groups.entry(0).or_default().push((None, Vec::new()));
+    let mut zero = None;
     for (c, cell) in atoms.cells.iter().enumerate() {
         let (big, small) = halves(atoms, cell, k, seed);
         let others = groups.entry(big).or_default();
@@ -31,14 +32,18 @@ pub(super) fn find(
             for (other, held) in others.iter() {
                 let units = difference(atoms, &small, held, k, steps)?;
                 let named_otherwise = || other.and_then(label).zip(label(c)).is_some_and(|(a, b)| a != b);
-                if (1..k).contains(&units) || (units == 0 && !cell.is_empty() && named_otherwise()) {
-                    return Ok(Some(Found { cells: other.iter().copied().chain([c]).collect(), units }));
+                let pair = || Some(Found { cells: other.iter().copied().chain([c]).collect(), units });
+                if (1..k).contains(&units) {
+                    return Ok(pair());
+                }
+                if units == 0 && zero.is_none() && !cell.is_empty() && named_otherwise() {
+                    zero = pair();
                 }
             }
         }
         others.push((Some(c), small));
     }
-    Ok(None)
+    Ok(zero)
 }
 
 /// Finds a pair of a cell before `first_new` and one from there on whose difference has a unit but fewer than `k`.

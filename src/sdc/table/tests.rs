@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use protocol::table::{Cell, KeyDomain, Margins, MeasureColumn, MeasureEvidence, MeasureRequest, TableHeader, OwnSpread};
+use protocol::table::{Cell, KeyDomain, Margins, MeasureColumn, MeasureEvidence, MeasureRequest, OwnSpread, TableHeader};
 
 use super::*;
 use crate::policy::ReleasePolicy;
@@ -120,8 +120,7 @@ fn causes_of(op: MeasureOp, rows: Rows) -> Vec<CauseRule> {
 #[test]
 fn figures_over_own_values_are_shown_where_every_value_has_enough_units() {
     let with = |spreads: [OwnSpread; 2], policy: ReleasePolicy| {
-        let mut output =
-            table(declared(), &[MeasureOp::Mean], &[(Some(0), each(400, i64::from)), (Some(1), each(300, i64::from))]);
+        let mut output = table(declared(), &[MeasureOp::Mean], &[(Some(0), each(400, i64::from)), (Some(1), each(300, i64::from))]);
         for (cell, spread) in output.cells.iter_mut().zip(spreads) {
             cell.measures[0].as_mut().unwrap().own = Some(spread);
         }
