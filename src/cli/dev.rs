@@ -173,7 +173,11 @@ impl Stage {
                 .and_then(|share| self.workers.attach(view, share, &KillSwitch::default()))
                 .map_err(|e| worker_failed(&e))?;
             let judged = judge_models(&mut engine, &models, &derived, &self.policy).map_err(|e| worker_failed(&e))?;
-            let reduced = if tables.is_empty() { None } else { Some(engine.reduce(tables, derived, &BTreeSet::new()).map_err(|e| worker_failed(&e))?.0) };
+            let reduced = if tables.is_empty() {
+                None
+            } else {
+                Some(engine.reduce(tables, derived, &BTreeSet::new()).map_err(|e| worker_failed(&e))?.0)
+            };
             (reduced.unwrap_or_default(), Some(judged))
         };
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&self.resolved.fuse), view.report().units);

@@ -250,9 +250,8 @@ fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
 fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {
     let failed = last_log_check(c)?.and_then(|LogCheck { leaves, fault, .. }| fault.map(|fault| (leaves, fault)));
     let failed = failed.map(|(leaves, fault)| alert(&rules::LOG_CHECK, (About::Log, "log"), None, leaves, (fault, "no fault".to_owned())));
-    let contradicted = cosigned::fault(c)?.map(|(word, size)| {
-        alert(&rules::WITNESS, (About::Log, "log"), None, size, (word, "the witness agrees".to_owned()))
-    });
+    let contradicted = cosigned::fault(c)?
+        .map(|(word, size)| alert(&rules::WITNESS, (About::Log, "log"), None, size, (word, "the witness agrees".to_owned())));
     Ok(failed.into_iter().chain(contradicted).collect())
 }
 
