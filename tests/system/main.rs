@@ -18,6 +18,7 @@ mod differences;
 mod lifecycle;
 mod log;
 mod models;
+mod probe;
 mod random;
 mod refusals;
 mod replay;

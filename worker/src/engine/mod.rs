@@ -18,6 +18,7 @@
 //! | `models` | rows put through a model: who reaches each leaf, who has each level |
 //! | `table` | requests resolved, cells told |
 //! | `subject` | one subject's rows handed to a guest: verification |
+//! | `neighbour` | the view without one unit, and which units stand out: the neighbour-replay probe |
 //! | `fold` | blocks of units, clipped and summed exactly: the private door |
 //!
 //! Rows of one privacy unit stand next to each other in every view (sorted by a keyed hash of the unit), so that all evidence
@@ -31,6 +32,7 @@ mod join;
 mod key;
 mod load;
 mod models;
+mod neighbour;
 mod output;
 mod own;
 mod parallel;
@@ -57,7 +59,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce` and `Models`, or one `Fold`, or one `Subject`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, `Models`, `Rank` and `Without`, or one `Fold`, or one `Subject`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -87,6 +89,19 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
             EngineRequest::Models { models, derived } => match &view {
                 Some(view) => guarded(|| models::judge(view, &models, derived, descriptors))
                     .and_then(|evidence| within_frame(channel.send(&EngineReply::Models(evidence), &[]))),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Rank(request) => match &view {
+                Some(view) => {
+                    guarded(|| neighbour::rank(view, &request)).and_then(|ranked| Ok(channel.send(&EngineReply::Ranked(ranked), &[])?))
+                }
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Without { unit } => match &view {
+                Some(view) => guarded(|| neighbour::without(view, unit)).and_then(|(fds, rows)| {
+                    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+                    Ok(channel.send(&EngineReply::Rest { rows }, &fds)?)
+                }),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Fold(plan) => match &view {

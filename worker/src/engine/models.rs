@@ -31,19 +31,22 @@ pub(super) fn judge(
 ) -> Result<Vec<ModelEvidence>, EngineFailure> {
     LimitExceeded::check("models_max", Limits::STANDARD.models_max.into(), 0, models.len() as u64)?;
     let derived = table::prepare(view, &[], derived, fds)?;
-    let possible = features_possible(view, &derived);
+    let possible = features_possible(view, &derived)?;
     models.iter().map(|model| judge_one(view, &derived, model, possible)).collect()
 }
 
 /// Columns that have a number, and the levels of categories.
-fn features_possible(view: &View, derived: &[Derived]) -> u64 {
-    let granted = view.all_granted().map(|(column, memory)| match column.ty {
-        ViewType::Number { .. } | ViewType::Date | ViewType::Hour => 1,
-        ViewType::Category { .. } => memory.dictionary().map_or(0, |(offsets, _)| offsets.len().saturating_sub(1) as u64),
-        ViewType::Pseudonym => 0,
+fn features_possible(view: &View, derived: &[Derived]) -> Result<u64, EngineFailure> {
+    let granted = view.all_granted().map(|granted| {
+        let (column, memory) = granted?;
+        Ok(match column.ty {
+            ViewType::Number { .. } | ViewType::Date | ViewType::Hour => 1,
+            ViewType::Category { .. } => memory.dictionary().map_or(0, |(offsets, _)| offsets.len().saturating_sub(1) as u64),
+            ViewType::Pseudonym => 0,
+        })
     });
-    let derived = derived.iter().map(|d| d.labels().map_or(1, |labels| labels.len() as u64));
-    granted.chain(derived).fold(0, u64::saturating_add)
+    let derived = derived.iter().map(|d| Ok(d.labels().map_or(1, |labels| labels.len() as u64)));
+    granted.chain(derived).try_fold(0, |all: u64, levels: Result<u64, EngineFailure>| Ok(all.saturating_add(levels?)))
 }
 
 fn judge_one(view: &View, derived: &[Derived], model: &Model, features_possible: u64) -> Result<ModelEvidence, EngineFailure> {

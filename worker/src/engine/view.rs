@@ -58,10 +58,10 @@ impl View {
         Some((&column.ty, Column::parse(memory).ok()?))
     }
 
-    /// All granted columns.
-    pub(super) fn all_granted(&self) -> impl Iterator<Item = (&ViewColumn, Column<'_>)> {
+    /// Every granted column, in the view's order.
+    pub(super) fn all_granted(&self) -> impl Iterator<Item = Result<(&ViewColumn, Column<'_>), EngineFailure>> {
         let granted = self.columns.iter().filter(|(c, _)| c.visibility == Visibility::Granted);
-        granted.filter_map(|(column, memory)| Some((column, Column::parse(memory).ok()?)))
+        granted.map(|(column, memory)| Ok((column, Column::parse(memory).map_err(|_| EngineFailure::Column)?)))
     }
 
     /// What tells base rows apart, for sets of contributors.
