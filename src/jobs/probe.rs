@@ -19,7 +19,7 @@ use super::produce::Way;
 use super::run::RunError;
 use super::service::Jobs;
 use super::spec::JobSpec;
-use crate::gate::{Conditions, Baseline, Picked, Probe, ProbeRun, RawOutput};
+use crate::gate::{Baseline, Conditions, Picked, Probe, ProbeRun, RawOutput};
 use crate::store::StoreError;
 use crate::workers::{EngineSession, GuestInput, KillSwitch, Share, View, WorkerError};
 

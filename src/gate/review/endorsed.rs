@@ -52,11 +52,13 @@ impl Airlock<'_> {
         if endorsed.release != row.id || endorsed.commitment != row.commitment {
             return Err(StoreError::Fault.into());
         }
-        let policy = active(self.tx, &row.providers.iter().chain([&row.org]).cloned().collect()).map_err(|e| match e {
-            PolicyError::Refused(refused) => DecideError::Refused(refused),
-            PolicyError::Store(error) => DecideError::Store(error),
-        })?;
-        if audit::meanwhile(self.tx, self.artefacts, policy.rules(), &row.id)? {
+        let policy = || {
+            active(self.tx, &row.providers.iter().chain([&row.org]).cloned().collect()).map_err(|e| match e {
+                PolicyError::Refused(refused) => DecideError::Refused(refused),
+                PolicyError::Store(error) => DecideError::Store(error),
+            })
+        };
+        if audit::meanwhile(self.tx, self.artefacts, &row.id, policy)? {
             audit::count_hold(self.tx, &row.org, &row.id, self.now)?;
             return self.ended(row, Refused::new(&refusal::RELEASE_MEANWHILE).into());
         }
