@@ -117,7 +117,8 @@ fn after(world: &mut World, job: &Value, table: &str) {
     let output = world.output(&held);
     assert_eq!((&held["state"], &output["state"]), (&json!("in_review"), &json!("held")));
     assert!(output["checks"].as_array().unwrap().iter().any(|c| c["rule"] == "audit.recovery"), "{output}");
-    let alerted = |world: &World| world.authority().get("/v1/alerts").good().as_array().unwrap().iter().any(|a| a["rule"] == "recovery.rebase");
+    let alerted =
+        |world: &World| world.authority().get("/v1/alerts").good().as_array().unwrap().iter().any(|a| a["rule"] == "recovery.rebase");
     assert!(alerted(world));
     world.operator().post("/v1/recovery/rebase", &json!({ "namespace": "firm", "reason": "x" })).refused("auth.role");
     world.authority().post("/v1/recovery/rebase", &json!({ "namespace": "firm", "reason": "核对完毕" })).good();
