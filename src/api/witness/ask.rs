@@ -11,8 +11,8 @@ use super::super::settings::WitnessSettings;
 use super::super::state::App;
 use crate::tlog::cosigned::{self, WitnessFault};
 use crate::tlog::note::NOTE_BYTES_MAX;
-use crate::tlog::witness::AddCheckpoint;
 use crate::tlog::rollback::{self, Known, Memory};
+use crate::tlog::witness::AddCheckpoint;
 use crate::tlog::{Checkpoint, Cosigned, Verifier, journal, merkle};
 
 /// Time for one call.
