@@ -15,7 +15,7 @@ use crate::clock::{Date, Timestamp};
 use crate::id::OrgId;
 use crate::policy::actions;
 use crate::policy::resource::{Platform, RectificationOrder};
-use crate::supervision::{self, Acknowledged, Indicators, Order, Severity, Situation};
+use crate::supervision::{self, About, Acknowledged, Indicators, Order, Severity, Situation};
 
 const DAY_S: i64 = 86_400;
 /// Longest period that figures are made of.
@@ -51,6 +51,16 @@ pub(crate) struct AlertView {
     pub when_en: &'static str,
     /// When it is raised, in Chinese.
     pub when_zh: &'static str,
+    /// What to do, in English.
+    pub remedy_en: &'static str,
+    /// What to do, in Chinese.
+    pub remedy_zh: &'static str,
+    /// What kind of thing its subject is.
+    pub about: About,
+    /// What was found.
+    pub value: String,
+    /// From where on it is said.
+    pub threshold: String,
     /// How far its cause has gone. A larger one is a new alert.
     pub extent: u64,
     /// Who has seen it.
@@ -112,6 +122,11 @@ pub(crate) fn standing(app: &App, connection: &rusqlite::Connection) -> Result<V
             zh: rule.zh,
             when_en: rule.when_en,
             when_zh: rule.when_zh,
+            remedy_en: rule.remedy_en,
+            remedy_zh: rule.remedy_zh,
+            about: alert.about,
+            value: alert.value,
+            threshold: alert.threshold,
             extent: alert.extent,
             acknowledged: alert.acknowledged,
         }

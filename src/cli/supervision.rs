@@ -58,7 +58,9 @@ pub enum OrderCommand {
 pub fn alert(context: &Context, command: AlertCommand) -> Result<Answer, CliError> {
     let client = context.client()?;
     match command {
-        AlertCommand::List => Ok(Answer::list(client.get("/v1/alerts")?, &["severity", "rule", "subject", "zh", "en", "extent"])),
+        AlertCommand::List => {
+            Ok(Answer::list(client.get("/v1/alerts")?, &["severity", "rule", "subject", "zh", "en", "value", "threshold"]))
+        }
         AlertCommand::Acknowledge(Acknowledge { rule, subject, note }) => {
             let body = json!({ "rule": rule, "subject": subject, "note": note });
             Ok(Answer::fields(client.post("/v1/alerts/acknowledge", &body)?))

@@ -10,6 +10,14 @@ pub(super) struct Chart {
     pub svg: String,
 }
 
+impl Chart {
+    /// Under a heading that says what its caption says, the caption is for those who hear it only.
+    pub fn under(&mut self, heading: &str) {
+        let told = escaped(heading);
+        self.svg = self.svg.replacen(&format!("<figcaption>{told}<"), &format!("<figcaption class=\"unseen\">{told}<"), 1);
+    }
+}
+
 /// Height of a column chart's field, in units of its view box.
 const FIELD: f64 = 120.0;
 /// Width of a column with its gap.
@@ -100,7 +108,9 @@ pub(super) fn bars(title: &str, about: &str, bars: &[(String, f64, String)]) -> 
             "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"18\"><title>{}</title></rect>",
             escaped(&format!("{name}: {told}"))
         );
-        let _ = write!(svg, "<text class=\"figure\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", NAME + BAR + 84.0, y + 14.0, escaped(told));
+        // Right of the longer side, so that a figure never lies on a bar.
+        let at = if negative { NAME + BAR + 8.0 } else { zero + length + 8.0 };
+        let _ = write!(svg, "<text class=\"told\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>", y + 14.0, escaped(told));
     }
     svg.push_str("</svg></figure>");
     Chart { svg }

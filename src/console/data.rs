@@ -3,17 +3,20 @@
 use axum::extract::Path;
 use serde_json::Value;
 
-use super::desk::{Desk, Shown};
+use super::desk::{Desk, Shown, Trouble};
 use super::frame::LISTS;
 use super::json::{figure, is, list as items, some, text, time};
-use super::kit::{Cell, Facts, Section, Table, Tone};
+use super::kit::{Cell, Facts, Part, Section, Table, Tone};
 use super::overview::short;
 use crate::policy::Role;
+
+/// Uses of one's data that the catalogue's page shows; the list of outputs has them all.
+const USES_MAX: usize = 20;
 
 fn table(desk: &Desk, caption: &str, entries: &[&Value]) -> Table {
     let w = desk.w();
     let heads = [w.dataset, w.provider, w.origin, w.level, w.sharing, w.opening, w.updated, w.rows_imported];
-    let mut table = Table::new(caption, &heads, w.none_yet);
+    let mut table = Table::new(caption, &heads, w.none_yet).figures_from(7);
     for entry in entries {
         let id = text(entry, "/id");
         let stale = if is(entry, "/stale") { Cell::chip(Tone::Bad, w.stale) } else { Cell::chip(Tone::Good, w.up_to_date) };
@@ -40,10 +43,24 @@ pub(super) async fn list(desk: Desk) -> Shown {
     let mut page = desk.page(w.data).lead(w.data_lead);
     if desk.is(&[Role::Provider, Role::Operator, Role::Researcher]) {
         page = page.section(Section::new("own", w.own_data).table(table(&desk, w.own_data, &mine)));
+        if desk.is(&[Role::Provider]) {
+            page = page.section(uses(&desk).await?);
+        }
         return Ok(page.section(Section::new("others", w.other_data).table(table(&desk, w.other_data, &others))).show());
     }
     let all: Vec<&Value> = items(&answer, "").iter().collect();
     Ok(page.section(Section::new("all", "").table(table(&desk, w.data_caption, &all))).show())
+}
+
+/// The newest outputs that rest on data of the caller's organisation.
+async fn uses(desk: &Desk) -> Result<Section, Trouble> {
+    let watch = desk.lang().watch();
+    let releases = desk.get("/v1/releases").await?;
+    let own = |r: &&Value| items(r, "/facts/sources").iter().any(|s| text(s, "/owner") == desk.me().org.as_str());
+    let rests: Vec<&Value> = items(&releases, "").iter().filter(own).take(USES_MAX).collect();
+    let table = short(desk, watch.uses_own, &rests);
+    let all = vec![("/console/releases".to_owned(), watch.uses_all.to_owned(), false)];
+    Ok(Section::new("uses", watch.uses_own).hint(watch.uses_own_text).table(table).part(Part::Links(desk.w().uses.to_owned(), all)))
 }
 
 /// One dataset.

@@ -127,7 +127,10 @@ impl Desk {
 
     /// The answer as it is: for event streams.
     pub async fn raw(&self, path: &str) -> Response {
-        self.console.interface.call(Method::GET, path, &self.session.token, None).await
+        let mut response = self.console.interface.call(Method::GET, path, &self.session.token, None).await;
+        // The interface has logged what it refused; the page's own audit would log it again.
+        response.extensions_mut().remove::<Refused>();
+        response
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
@@ -194,7 +197,7 @@ impl Desk {
         Frame {
             lang: self.lang,
             w: self.w(),
-            nav: super::frame::nav(self.w(), me.role, &self.path),
+            nav: super::frame::nav(self.lang, me.role, &self.path),
             who: Some(who),
             mark: self.session.mark.clone(),
             path: self.path.clone(),

@@ -20,6 +20,7 @@ use crate::refusal::{self, Refused};
 
 const STYLE: &str = include_str!("assets/console.css");
 const SCRIPT: &str = include_str!("assets/console.js");
+const LOG_SCRIPT: &str = include_str!("assets/log.js");
 const MARK: &str = include_str!("assets/mark.svg");
 
 /// What a page may load and where its forms may go: this server.
@@ -189,6 +190,7 @@ pub(super) async fn asset(Path(name): Path<String>) -> Response {
     let (kind, text) = match name.as_str() {
         "console.css" => ("text/css; charset=utf-8", STYLE),
         "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "log.js" => ("text/javascript; charset=utf-8", LOG_SCRIPT),
         "mark.svg" => ("image/svg+xml", MARK),
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
@@ -224,6 +226,7 @@ mod tests {
             include_str!("pages/kit/form.html"),
             include_str!("pages/kit/cell.html"),
             include_str!("pages/kit/table.html"),
+            include_str!("pages/kit/verify.html"),
         ] {
             assert!(!page.contains("style=") && !page.contains("<style") && !page.contains(" on") && !page.contains("http"), "{page}");
             assert_eq!(page.matches("<script").count(), page.matches("<script src=\"/console/assets/").count());

@@ -1,5 +1,6 @@
 //! What surrounds every page: who is signed in, where they can go, in which language.
 
+use super::alerts::WATCHES;
 use super::words::{Lang, Words};
 use crate::policy::Role;
 
@@ -55,29 +56,36 @@ const RE: Role = Role::Researcher;
 const CH: Role = Role::OutputChecker;
 const SY: Role = Role::SystemAdmin;
 const SE: Role = Role::SecurityAdmin;
+const AD: Role = Role::Auditor;
 
 /// Roles whose lists the interface shows.
 pub(super) const LISTS: &[Role] = &[AU, PR, OP, RE, CH];
 /// Roles that see modules.
 pub(super) const MODULES: &[Role] = &[AU, OP, RE, CH];
+/// Roles that read the log and orders: all but those who administer.
+pub(super) const READS_LOG: &[Role] = &[AU, PR, OP, RE, CH, AD];
 /// Roles that stop releases.
 pub(super) const FREEZES: &[Role] = &[AU, PR, SE];
 
 /// A line of the navigation: address, words, roles (none named: every role).
-type Line = (&'static str, fn(&Words) -> &'static str, &'static [Role]);
+type Line = (&'static str, fn(Lang) -> &'static str, &'static [Role]);
 
 /// Every place, in the order of the navigation. The first that a role sees is its home.
 const PLACES: &[Line] = &[
-    ("/console/overview", |w| w.overview, LISTS),
-    ("/console/releases", |w| w.releases, LISTS),
-    ("/console/jobs", |w| w.jobs, LISTS),
-    ("/console/modules", |w| w.modules, MODULES),
-    ("/console/papers", |w| w.papers, LISTS),
-    ("/console/accounts", |w| w.accounts, &[SE]),
-    ("/console/machine", |w| w.machine, &[SY, SE]),
-    ("/console/freeze", |w| w.freeze, FREEZES),
-    ("/console/data", |w| w.data, &[]),
-    ("/console/clauses", |w| w.clauses_legend, &[]),
+    ("/console/overview", |l| l.words().overview, LISTS),
+    ("/console/releases", |l| l.words().releases, LISTS),
+    ("/console/alerts", |l| l.watch().alerts, WATCHES),
+    ("/console/jobs", |l| l.words().jobs, LISTS),
+    ("/console/modules", |l| l.words().modules, MODULES),
+    ("/console/papers", |l| l.words().papers, LISTS),
+    ("/console/accounts", |l| l.words().accounts, &[SE]),
+    ("/console/machine", |l| l.words().machine, &[SY, SE]),
+    ("/console/orders", |l| l.watch().orders, READS_LOG),
+    ("/console/freeze", |l| l.words().freeze, FREEZES),
+    ("/console/indicators", |l| l.watch().indicators, WATCHES),
+    ("/console/log", |l| l.watch().log, READS_LOG),
+    ("/console/data", |l| l.words().data, &[]),
+    ("/console/clauses", |l| l.words().clauses_legend, &[]),
 ];
 
 fn sees(line: &Line, role: Role) -> bool {
@@ -85,10 +93,10 @@ fn sees(line: &Line, role: Role) -> bool {
 }
 
 /// Places of a role; `path` is the present page's.
-pub(super) fn nav(w: &'static Words, role: Role, path: &str) -> Vec<NavItem> {
+pub(super) fn nav(lang: Lang, role: Role, path: &str) -> Vec<NavItem> {
     let path = path.split('?').next().unwrap_or_default();
     let here = |href: &str| path.strip_prefix(href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    PLACES.iter().filter(|line| sees(line, role)).map(|(href, text, _)| NavItem { href, text: text(w), here: here(href) }).collect()
+    PLACES.iter().filter(|line| sees(line, role)).map(|(href, text, _)| NavItem { href, text: text(lang), here: here(href) }).collect()
 }
 
 /// Where a role begins.
@@ -103,7 +111,7 @@ mod tests {
     #[test]
     fn every_role_has_a_home_and_one_present_place() {
         for role in Role::ALL {
-            let items = nav(Lang::En.words(), *role, &format!("{}/x?y=/console/data", home(*role)));
+            let items = nav(Lang::En, *role, &format!("{}/x?y=/console/data", home(*role)));
             assert_eq!(items.iter().filter(|item| item.here).map(|item| item.href).collect::<Vec<_>>(), [home(*role)], "{role}");
         }
     }

@@ -105,6 +105,13 @@ impl Cell {
         let blank = whole.is_empty();
         self.with(Span::Code(shown, whole), blank)
     }
+    /// A digest or other bytes, the whole of it.
+    #[must_use]
+    pub fn and_whole(self, text: impl Into<String>) -> Self {
+        let whole = text.into();
+        let blank = whole.is_empty();
+        self.with(Span::Code(whole.clone(), whole), blank)
+    }
     /// A chip.
     #[must_use]
     pub fn and_chip(self, tone: Tone, text: impl Into<String>) -> Self {
@@ -155,13 +162,15 @@ pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
     empty: String,
     class: &'static str,
+    /// Whether the heading above says what the caption says.
+    captioned: bool,
 }
 
 impl Table {
     /// An empty table. `empty` is said where no row comes.
     pub fn new(caption: impl Into<String>, heads: &[&str], empty: impl Into<String>) -> Self {
         let heads = heads.iter().map(|text| Head { text: (*text).to_owned(), numeric: false }).collect();
-        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "" }
+        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "", captioned: false }
     }
     /// The columns from `first` hold figures.
     #[must_use]
@@ -191,6 +200,10 @@ pub(super) enum Field {
     Hidden { name: &'static str, value: String },
     /// One line.
     Line { name: &'static str, label: String, hint: String, value: String, required: bool },
+    /// Several lines.
+    Lines { name: &'static str, label: String, hint: String },
+    /// A day.
+    Day { name: &'static str, label: String },
     /// A whole number.
     Number { name: &'static str, label: String, value: String },
     /// One of a list.
@@ -244,6 +257,44 @@ pub(super) struct Note {
     text: String,
 }
 
+/// The check of a leaf against the log. What is here is checked by the page's script against what the log publishes.
+#[derive(Template)]
+#[template(path = "kit/verify.html")]
+pub(super) struct Verify {
+    /// Index of the leaf.
+    pub number: u64,
+    /// Its published bytes, base64.
+    pub leaf: String,
+    /// Salt of its body, base64; empty where the body is not shown.
+    pub salt: String,
+    /// Its body.
+    pub body: String,
+    /// Words.
+    pub w: &'static super::words_watch::WatchWords,
+}
+
+impl Verify {
+    /// Each step: its name in the script, its title, what it is.
+    fn steps(&self) -> [(&'static str, &'static str, &'static str); 7] {
+        let w = self.w;
+        [
+            ("leaf", w.step_leaf, w.step_leaf_about),
+            ("body", w.step_body, w.step_body_about),
+            ("hash", w.step_hash, w.step_hash_about),
+            ("path", w.step_path, w.step_path_about),
+            ("root", w.step_root, w.step_root_about),
+            ("key", w.step_key, w.step_key_about),
+            ("signature", w.step_signature, w.step_signature_about),
+        ]
+    }
+}
+
+impl std::fmt::Debug for Verify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verify({})", self.number)
+    }
+}
+
 /// A piece of a page.
 #[derive(Debug)]
 pub(super) enum Part {
@@ -263,6 +314,10 @@ pub(super) enum Part {
     Said(String),
     /// A search by `GET`: where, its label, what is searched for now, what else stays as it is, the button.
     Search { action: String, label: String, value: String, kept: Vec<(String, String)>, submit: String },
+    /// One of a list, chosen by `GET`: where, the name of the field, its label, what there is to choose, the present choice, the button.
+    Choose { action: String, name: &'static str, label: String, options: Vec<(String, String)>, value: String, submit: String },
+    /// The check of a leaf against the log, made in the page.
+    Verify(Verify),
     /// Links beside each other: address, text, whether it is the present one.
     Links(String, Vec<(String, String, bool)>),
 }
@@ -278,11 +333,13 @@ impl Part {
 #[derive(Debug, Default)]
 pub(super) struct Section {
     /// Its name in the address.
-    pub id: &'static str,
+    pub id: std::borrow::Cow<'static, str>,
     /// Heading.
     pub title: String,
     /// What it is about.
     pub hint: String,
+    /// Rows of the table that it is named for.
+    pub count: Option<usize>,
     /// Its content.
     pub parts: Vec<Part>,
 }
@@ -290,11 +347,24 @@ pub(super) struct Section {
 impl Section {
     /// An empty section.
     pub fn new(id: &'static str, title: impl Into<String>) -> Self {
-        Self { id, title: title.into(), ..Self::default() }
+        Self { id: id.into(), title: title.into(), ..Self::default() }
+    }
+    /// An empty section whose name is made.
+    pub fn named(id: String, title: impl Into<String>) -> Self {
+        Self { id: id.into(), title: title.into(), ..Self::default() }
     }
     /// One more part.
     #[must_use]
-    pub fn part(mut self, part: Part) -> Self {
+    pub fn part(mut self, mut part: Part) -> Self {
+        // What the heading says is not said again to those who see both.
+        match &mut part {
+            Part::Table(table) if table.caption == self.title => {
+                table.captioned = true;
+                self.count = Some(table.rows.len());
+            }
+            Part::Chart(chart) => chart.under(&self.title),
+            _ => {}
+        }
         self.parts.push(part);
         self
     }

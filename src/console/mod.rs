@@ -12,12 +12,14 @@
 //! | `entry` | sign in and out, language, styles and scripts, headers of every answer |
 //! | `session`, `desk`, `frame` | the cookie; one caller at one page; what surrounds it |
 //! | `kit`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
-//! | `words`, `labels` | both languages; closed words, sentences, regulations |
-//! | `overview`, `releases`, `release`, `preview`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `words`, `words_watch`, `labels` | both languages; closed words, sentences, regulations |
+//! | `overview`, `todo`, `releases`, `release`, `preview`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `alerts`, `orders`, `log` | those for who supervises; `assets/log.js` verifies a leaf in the browser |
 //!
 //! Every answer forbids scripts, styles, frames and forms from elsewhere (`Content-Security-Policy`); no page has a script or a style
-//! in its markup, and none asks another host for anything. All but live phases works without a script.
+//! in its markup, and none asks another host for anything. All but live phases and the check of a leaf works without a script.
 
+mod alerts;
 mod chart;
 mod data;
 mod desk;
@@ -27,7 +29,9 @@ mod jobs;
 mod json;
 mod kit;
 mod labels;
+mod log;
 mod modules;
+mod orders;
 mod overview;
 mod papers;
 mod people;
@@ -35,7 +39,9 @@ mod preview;
 mod release;
 mod releases;
 mod session;
+mod todo;
 mod words;
+mod words_watch;
 
 use std::sync::Arc;
 
@@ -63,6 +69,13 @@ pub fn router(interface: &Interface) -> Router {
         .route("/console/releases/{id}", get(release::show))
         .route("/console/releases/{id}/copy", post(release::copy))
         .route("/console/releases/{id}/veto", post(release::veto))
+        .route("/console/alerts", get(alerts::list))
+        .route("/console/alerts/acknowledge", post(alerts::acknowledge))
+        .route("/console/orders", get(orders::list).post(orders::issue))
+        .route("/console/orders/close", post(orders::close))
+        .route("/console/indicators", get(orders::indicators))
+        .route("/console/log", get(log::list))
+        .route("/console/log/{number}", get(log::leaf))
         .route("/console/jobs", get(jobs::list).post(jobs::submit))
         .route("/console/jobs/{id}", get(jobs::show))
         .route("/console/jobs/{id}/events", get(jobs::events))

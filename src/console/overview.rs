@@ -9,6 +9,7 @@ use super::desk::{Desk, Shown};
 use super::json::{day, figure, list, text, time};
 use super::kit::{Cell, Facts, Part, Section, Table};
 use super::releases::state;
+use super::{alerts, todo};
 use crate::clock::CHINA_UTC_OFFSET_S;
 
 /// Days of the history.
@@ -25,11 +26,16 @@ pub(super) async fn show(desk: Desk) -> Shown {
     let w = desk.w();
     let waiting: Vec<&Value> = all.iter().filter(|r| text(r, "/state") == "held").take(LATEST).collect();
     let latest: Vec<&Value> = all.iter().filter(|r| text(r, "/state") != "held").take(LATEST).collect();
-    Ok(desk
-        .page(w.overview)
-        .lead(w.overview_lead)
-        .section(indicators(&desk, all))
-        .section(Section::new("waiting", w.waiting).table(short(&desk, w.waiting, &waiting)))
+    let mut page = desk.page(w.overview).lead(w.overview_lead).section(indicators(&desk, all));
+    if let Some(todo) = todo::section(&desk, all).await? {
+        page = page.section(todo);
+    }
+    page = page.section(Section::new("waiting", w.waiting).table(short(&desk, w.waiting, &waiting)));
+    if desk.is(alerts::WATCHES) {
+        let standing = desk.get("/v1/alerts").await?;
+        page = page.section(Section::new("alerts", desk.lang().watch().alerts).table(alerts::short(&desk, &standing)));
+    }
+    Ok(page
         .section(history(&desk, all))
         .section(budgets(&desk).await?)
         .section(Section::new("latest", w.latest).table(short(&desk, w.latest, &latest)))
@@ -46,7 +52,7 @@ fn indicators(desk: &Desk, all: &[Value]) -> Section {
         .add(w.released, count("released"))
         .add(w.denied, count("denied"))
         .add(w.refused_by_rule, count("refused"));
-    Section { id: "figures", title: String::new(), hint: String::new(), parts: vec![Part::Facts(facts)] }
+    Section::new("figures", "").facts(facts)
 }
 
 /// A short list of outputs.

@@ -29,7 +29,7 @@ fn term(agreement: &Value) -> String {
 }
 
 /// Providers of an application that have not answered.
-fn undecided(application: &Value) -> Vec<&str> {
+pub(super) fn undecided(application: &Value) -> Vec<&str> {
     let decided = |org: &&str| application.get("decisions").and_then(|d| d.get(*org)).is_some();
     texts(application, "/providers").into_iter().filter(|org| !decided(org)).collect()
 }

@@ -35,7 +35,7 @@ pub(super) async fn machine(desk: Desk) -> Shown {
         .add(w.version, Cell::text(text(&doctor, "/version")))
         .add(w.log_size, Cell::text(figure(&doctor, "/log_size")))
         .add(w.log_key, Cell::code(text(&doctor, "/log_key")));
-    let mut jail = Table::new(w.jail, &[w.role, w.layers, w.layers_missing, w.system_calls], w.none_yet);
+    let mut jail = Table::new(w.jail, &[w.role, w.layers, w.layers_missing, w.system_calls], w.none_yet).figures_from(3);
     for role in list(&doctor, "/jail/roles").iter().chain(list(&doctor, "/jail")) {
         let report = role.get("report").unwrap_or(role);
         jail.push(vec![

@@ -256,9 +256,13 @@ fn after(desk: &Desk, papers: &Papers, release: &Value) -> Section {
 
 fn evidence(desk: &Desk, release: &Value) -> Section {
     let w = desk.w();
+    let leaf = |pointer: &str| match figure(release, pointer) {
+        number if number.is_empty() => Cell::dash(),
+        number => Cell::link(format!("/console/log/{number}"), number),
+    };
     let facts = Facts::default()
-        .add(w.decision_leaf, Cell::text(figure(release, "/decision_leaf")))
-        .add(w.release_leaf, Cell::text(figure(release, "/leaf")))
+        .add(w.decision_leaf, leaf("/decision_leaf"))
+        .add(w.release_leaf, leaf("/leaf"))
         .add(w.commitment, Cell::code(text(release, "/commitment")));
     Section::new("evidence", w.sec_evidence).facts(facts)
 }

@@ -152,8 +152,9 @@ pub(super) fn clock(desk: &Desk, release: &Value) -> Cell {
 
 fn evidence(desk: &Desk, release: &Value) -> Cell {
     let leaves = [figure(release, "/decision_leaf"), figure(release, "/leaf")];
-    let leaves: Vec<String> = leaves.into_iter().filter(|leaf| !leaf.is_empty()).collect();
-    Cell::text(format!("{} {}", desk.w().leaf, leaves.join(", "))).line().and_code(text(release, "/commitment"))
+    let leaves = leaves.into_iter().filter(|leaf| !leaf.is_empty());
+    let told = leaves.fold(Cell::text(desk.w().leaf), |cell, leaf| cell.and_link(format!("/console/log/{leaf}"), leaf));
+    told.line().and_code(text(release, "/commitment"))
 }
 
 fn row(desk: &Desk, papers: &Papers, release: &Value) -> Vec<Cell> {

@@ -69,17 +69,18 @@ impl Lang {
 }
 
 macro_rules! words {
-    ($($key:ident = $en:literal | $zh:literal;)*) => {
-        /// Every word of the console in one language.
-        pub(super) struct Words { $(#[doc = $en] pub $key: &'static str,)* }
-        static EN: Words = Words { $($key: $en,)* };
-        static ZH: Words = Words { $($key: $zh,)* };
+    ($name:ident: $($key:ident = $en:literal | $zh:literal;)*) => {
+        /// Words in one language.
+        pub(super) struct $name { $(#[doc = $en] pub $key: &'static str,)* }
+        static EN: $name = $name { $($key: $en,)* };
+        static ZH: $name = $name { $($key: $zh,)* };
         #[cfg(test)]
-        const ALL: &[(&str, &str, &str)] = &[$((stringify!($key), $en, $zh)),*];
+        pub(super) const ALL: &[(&str, &str, &str)] = &[$((stringify!($key), $en, $zh)),*];
     };
 }
+pub(super) use words;
 
-words! {
+words! { Words:
     // Frame
     product = "fusebox supervision console" | "融合数据沙箱监管控制台";
     skip = "Skip to content" | "跳到正文";
@@ -370,7 +371,7 @@ mod tests {
     #[test]
     fn every_word_is_there_in_both_languages() {
         let han = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
-        for (key, en, zh) in ALL {
+        for (key, en, zh) in ALL.iter().chain(crate::console::words_watch::ALL) {
             assert!(!en.trim().is_empty() && en.is_ascii() || en.contains('ρ'), "{key}: {en}");
             assert!(han(zh), "{key}: {zh}");
         }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `rules` | the closed list of alerts, each with its articles |
 //! | `watch` | which alerts stand now, from papers, releases, denials and the log |
+//! | `exits` | those about what leaves: differences between tables, frequent questions, requests without a reply |
 //! | `acknowledge` | who has seen one, with a leaf |
 //! | `orders` | orders with a deadline (整改) |
 //! | `indicators` | figures of a period |
@@ -15,6 +16,7 @@
 
 mod acknowledge;
 mod denials;
+mod exits;
 mod indicators;
 mod orders;
 mod rules;
@@ -25,7 +27,7 @@ pub use denials::denied;
 pub use indicators::{Indicators, OperatorFigures, figures};
 pub use orders::{Order, OrderState, close, issue, list as orders};
 pub use rules::{ALERTS, AlertRule, SEVERITIES, Severity};
-pub use watch::{Alert, LogCheck, Situation, record_log_check, standing};
+pub use watch::{About, Alert, LogCheck, Situation, record_log_check, standing};
 
 use crate::store::Migration;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::acknowledge::{Acknowledged, seen};
 use super::rules::{self, AlertRule};
-use super::{OrderState, denials, orders};
+use super::{OrderState, denials, exits, orders};
 use crate::agreement::records;
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
 use crate::gate;
@@ -30,6 +30,26 @@ pub struct Situation<'a> {
     pub city: &'a CityProfile,
 }
 
+/// What an alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum About {
+    /// An application for data.
+    Application,
+    /// An output at the gate.
+    Release,
+    /// An agreement.
+    Agreement,
+    /// An organisation.
+    Organisation,
+    /// An order to put something right.
+    Order,
+    /// The log.
+    Log,
+    /// A freeze.
+    Freeze,
+}
+
 /// An alert that stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Alert {
@@ -39,6 +59,12 @@ pub struct Alert {
     pub subject: String,
     /// Whom it is about.
     pub org: Option<OrgId>,
+    /// What kind of thing its subject is.
+    pub about: About,
+    /// What was found, in a closed sentence.
+    pub value: String,
+    /// From where on it is said, in a closed sentence.
+    pub threshold: String,
     /// How far its cause has gone, in the rule's own count (days, uploads, percent). A larger one is a new alert.
     pub extent: u64,
     /// Who has seen it at this extent.
@@ -63,8 +89,11 @@ pub struct LogCheck {
 pub fn standing(connection: &Connection, situation: &Situation<'_>) -> Result<Vec<Alert>, JobError> {
     let (c, now) = (connection, situation.now);
     let mut found = overdue(c, situation)?;
+    found.extend(exits::overdue_requests(c, situation)?);
     found.extend(agreements(c, now)?);
     found.extend(denied(c, now)?);
+    found.extend(exits::differencing(c, now)?);
+    found.extend(exits::frequent(c, now)?);
     found.extend(similar(c, now)?);
     found.extend(refused(c, now)?);
     found.extend(overdue_orders(c, now)?);
@@ -78,8 +107,15 @@ pub fn standing(connection: &Connection, situation: &Situation<'_>) -> Result<Ve
     Ok(found)
 }
 
-fn alert(rule: &'static AlertRule, subject: impl ToString, org: Option<&OrgId>, extent: u64) -> Alert {
-    Alert { rule, subject: subject.to_string(), org: org.cloned(), extent, acknowledged: None }
+/// An alert nobody is known to have seen.
+pub(super) fn alert(
+    rule: &'static AlertRule,
+    (about, subject): (About, impl ToString),
+    org: Option<&OrgId>,
+    extent: u64,
+    (value, threshold): (String, String),
+) -> Alert {
+    Alert { rule, about, subject: subject.to_string(), org: org.cloned(), value, threshold, extent, acknowledged: None }
 }
 
 /// Applications that a provider has not decided in its working days. The extent is 1: that it is overdue.
@@ -90,11 +126,14 @@ fn overdue(c: &Connection, s: &Situation<'_>) -> Result<Vec<Alert>, JobError> {
         let Some(application) = records::application(c, &id)? else { continue };
         let due = s.city.calendar.after(application.submitted_at.date(CHINA_UTC_OFFSET_S), clock.working_days);
         // A year that is not announced has no clock: nothing is called overdue on a guess.
-        if due.is_none_or(|due| today <= due) {
-            continue;
-        }
+        let Some(due) = due.filter(|due| today > *due) else { continue };
+        let told = || (format!("due {due}"), format!("{} working days", clock.working_days));
         let silent = application.providers.iter().filter(|p| !application.decisions.contains_key(*p));
-        found.extend(silent.map(|provider| alert(&rules::OVERDUE_REPLY, format!("{id} ({provider})"), Some(provider), 1)));
+        found.extend(
+            silent.map(|provider| {
+                alert(&rules::OVERDUE_REPLY, (About::Application, format!("{id} ({provider})")), Some(provider), 1, told())
+            }),
+        );
     }
     Ok(found)
 }
@@ -106,12 +145,15 @@ fn agreements(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
         let Some(agreement) = records::agreement(c, &id)? else { continue };
         let terms = &agreement.terms.agreement;
         let left_s = terms.term.end().unix_s() - now.unix_s();
-        if agreement.terminated.is_some() || left_s <= 0 {
+        let ended = agreement.terminated.as_ref().map(|e| e.at.date(CHINA_UTC_OFFSET_S)).or((left_s <= 0).then_some(terms.term.until));
+        if let Some(day) = ended {
             if !disposed(c, &id)? {
-                found.push(alert(&rules::UNDISPOSED, &id, Some(&terms.operator), 1));
+                let told = (format!("ended {day}"), "a certificate of disposal".to_owned());
+                found.push(alert(&rules::UNDISPOSED, (About::Agreement, &id), Some(&terms.operator), 1, told));
             }
         } else if left_s <= rules::EXPIRING_DAYS * DAY_S {
-            found.push(alert(&rules::EXPIRING, &id, Some(&terms.operator), 1));
+            let told = (format!("ends {}", terms.term.until), format!("{} days", rules::EXPIRING_DAYS));
+            found.push(alert(&rules::EXPIRING, (About::Agreement, &id), Some(&terms.operator), 1, told));
         }
     }
     Ok(found)
@@ -127,14 +169,20 @@ fn denied(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
     let mut found: Vec<Alert> = denials::since(c, now.plus_s(-30 * DAY_S))?
         .into_iter()
         .filter(|(_, rule, _)| rule == refusal::OWN_REVIEW.id)
-        .map(|(org, _, count)| alert(&rules::SELF_REVIEW, &org, Some(&org), count))
+        .map(|(org, _, count)| {
+            let told = (format!("{count} attempts"), "1 or more in 30 days".to_owned());
+            alert(&rules::SELF_REVIEW, (About::Organisation, &org), Some(&org), count, told)
+        })
         .collect();
     let mut by_org: BTreeMap<OrgId, u64> = BTreeMap::new();
     for (org, _, count) in denials::since(c, now.plus_s(-WEEK_S))? {
         *by_org.entry(org).or_default() += count;
     }
     let many = by_org.iter().filter(|(_, count)| **count >= rules::DENIALS_A_WEEK);
-    found.extend(many.map(|(org, count)| alert(&rules::REFUSAL_RATE, format!("{org} (calls)"), Some(org), count / rules::DENIALS_A_WEEK)));
+    found.extend(many.map(|(org, count)| {
+        let told = (format!("{count} calls denied"), format!("{} calls in 7 days", rules::DENIALS_A_WEEK));
+        alert(&rules::REFUSAL_RATE, (About::Organisation, format!("{org} (calls)")), Some(org), count / rules::DENIALS_A_WEEK, told)
+    }));
     Ok(found)
 }
 
@@ -151,7 +199,8 @@ fn similar(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
         let entry = most.entry(org).or_default();
         *entry = count.max(*entry);
     }
-    Ok(most.iter().map(|(org, count)| alert(&rules::SIMILAR, org, Some(org), *count)).collect())
+    let told = |count: u64| (format!("{count} modules"), format!("{} modules in 7 days", rules::SIMILAR_MODULES));
+    Ok(most.iter().map(|(org, count)| alert(&rules::SIMILAR, (About::Organisation, org), Some(org), *count, told(*count))).collect())
 }
 
 /// Operators of whose outputs half or more stayed.
@@ -163,7 +212,10 @@ fn refused(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
     for row in rows {
         let (org, all, stayed) = row?;
         if all >= rules::OUTPUTS_MIN && stayed * 100 >= all * rules::REFUSED_PERCENT {
-            found.push(alert(&rules::REFUSAL_RATE, format!("{org} (outputs)"), Some(&org), stayed * 100 / all));
+            let told =
+                (format!("{stayed} of {all} outputs"), format!("{} % of {} outputs or more", rules::REFUSED_PERCENT, rules::OUTPUTS_MIN));
+            let subject = (About::Organisation, format!("{org} (outputs)"));
+            found.push(alert(&rules::REFUSAL_RATE, subject, Some(&org), stayed * 100 / all, told));
         }
     }
     Ok(found)
@@ -171,26 +223,34 @@ fn refused(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
 
 fn overdue_orders(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError> {
     let late = orders::list(c, now)?.into_iter().filter(|o| o.state == OrderState::Overdue);
-    Ok(late.map(|o| alert(&rules::RECTIFICATION, o.id, Some(&o.org), 1)).collect())
+    let told = |due| (format!("due {due}"), "the day of the order".to_owned());
+    Ok(late.map(|o| alert(&rules::RECTIFICATION, (About::Order, o.id), Some(&o.org), 1, told(o.due))).collect())
 }
 
 /// A database that is behind its log, by the leaf of the finding; and every freeze, by its number.
 fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
-    let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, "log", None, finding.leaf));
+    let told = || ("a checkpoint that is remembered".to_owned(), "no fault".to_owned());
+    let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, (About::Log, "log"), None, finding.leaf, told()));
     let mut found: Vec<Alert> = behind.into_iter().collect();
     for freeze in gate::all_standing(c)? {
         let scope = freeze.dataset.as_ref().map(ToString::to_string).or_else(|| freeze.org.as_ref().map(ToString::to_string));
         let subject = format!("{} ({})", freeze.id, scope.as_deref().unwrap_or("all"));
-        found.push(alert(&rules::FROZEN, subject, freeze.org.as_ref(), 1));
+        let told = (scope.as_deref().unwrap_or("all releases").to_owned(), "1 freeze".to_owned());
+        found.push(alert(&rules::FROZEN, (About::Freeze, subject), freeze.org.as_ref(), 1, told));
     }
     Ok(found)
 }
 
 fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {
-    let failed = last_log_check(c)?.filter(|check| check.fault.is_some());
-    let failed = failed.map(|check| alert(&rules::LOG_CHECK, "log", None, check.leaves));
-    let contradicted = cosigned::fault(c)?.map(|(word, size)| alert(&rules::WITNESS, format!("log ({word})"), None, size));
-    Ok(failed.into_iter().chain(contradicted).collect())
+    let mut found = Vec::new();
+    if let Some(LogCheck { leaves, fault: Some(fault), .. }) = last_log_check(c)? {
+        found.push(alert(&rules::LOG_CHECK, (About::Log, "log"), None, leaves, (fault, "no fault".to_owned())));
+    }
+    if let Some((word, size)) = cosigned::fault(c)? {
+        let told = ("the witness cosigned a log that is not this one".to_owned(), "no fault".to_owned());
+        found.push(alert(&rules::WITNESS, (About::Log, format!("log ({word})")), None, size, told));
+    }
+    Ok(found)
 }
 
 /// What the last check of the log found.

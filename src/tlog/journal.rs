@@ -166,7 +166,34 @@ pub fn checkpoint(connection: &Connection) -> Result<Option<(u64, String)>, Stor
 pub fn readers(connection: &Connection, number: u64) -> Result<Option<BTreeSet<OrgId>>, StoreError> {
     let text: Option<String> =
         connection.prepare_cached("SELECT readers FROM log_leaf WHERE number = ?1")?.query_row([number], |r| r.get(0)).optional()?;
-    text.map(|t| t.split('|').filter(|org| !org.is_empty()).map(|org| Ok(org.parse()?)).collect()).transpose()
+    text.map(|t| orgs(&t)).transpose()
+}
+
+/// Leaves before `before`, newest first, at most `count`, with the organisations that each one's body concerns.
+///
+/// # Errors
+/// What the store says.
+pub fn headers(
+    connection: &Connection,
+    before: u64,
+    kind: Option<LeafKind>,
+    count: u32,
+) -> Result<Vec<(Leaf, BTreeSet<OrgId>)>, StoreError> {
+    // The kind is the second byte of a leaf.
+    let sql = "SELECT bytes, readers FROM log_leaf WHERE number < ?1 AND (?2 IS NULL OR substr(bytes, 2, 1) = ?2)
+               ORDER BY number DESC LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let kind = kind.map(|kind| vec![kind.code()]);
+    let rows = statement.query_map(params![before, kind, count], |r| Ok((r.get::<_, Vec<u8>>(0)?, r.get::<_, String>(1)?)))?;
+    rows.map(|row| {
+        let (bytes, readers) = row?;
+        Ok((Leaf::parse(&bytes).map_err(|_| StoreError::Malformed("leaf"))?, orgs(&readers)?))
+    })
+    .collect()
+}
+
+fn orgs(readers: &str) -> Result<BTreeSet<OrgId>, StoreError> {
+    readers.split('|').filter(|org| !org.is_empty()).map(|org| Ok(org.parse()?)).collect()
 }
 
 /// A complete node of the tree.

@@ -37,6 +37,11 @@ pub struct Browser {
 
 impl Browser {
     pub fn start() -> Self {
+        Self::start_for("console")
+    }
+
+    /// A browser whose pictures lie in a folder of this name.
+    pub fn start_for(folder: &str) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -60,7 +65,7 @@ impl Browser {
         let base = format!("http://127.0.0.1:{}", port.expect("chromedriver's port"));
         let made = send("POST", &format!("{base}/session"), Some(&wanted)).unwrap_or_else(|e| panic!("no browser: {e}"));
         let session = format!("{base}/session/{}", made["sessionId"].as_str().unwrap());
-        let shots = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("console");
+        let shots = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
         let _ = std::fs::remove_dir_all(&shots);
         std::fs::create_dir_all(&shots).unwrap();
         println!("screenshots: {}", shots.display());

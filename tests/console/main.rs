@@ -17,15 +17,35 @@ mod support;
 
 mod browser;
 mod by_hand;
+mod gallery;
 mod journey;
+mod log;
+mod matrix;
 mod world;
 
 #[test]
 fn the_console_shows_each_role_what_it_may_see_and_nothing_from_elsewhere() {
     let world = world::World::start();
-    by_hand::every_page_and_role(&world);
+    matrix::every_page_and_role(&world);
     by_hand::forms_are_of_their_session(&world);
     by_hand::a_session_ends_with_its_token(&world);
+    matrix::every_form_and_role(&world);
+}
+
+#[test]
+fn the_log_verifies_in_the_page_and_tampering_shows() {
+    log::a_leaf_verifies_in_the_page_and_what_was_changed_does_not();
+}
+
+#[test]
+fn the_log_shows_bodies_to_those_they_concern() {
+    log::a_body_shows_to_those_it_concerns();
+}
+
+#[test]
+#[ignore = "takes a picture of every page, for someone to look at; prints their folder"]
+fn gallery_of_every_page() {
+    gallery::of_every_page();
 }
 
 #[test]

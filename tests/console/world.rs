@@ -100,7 +100,9 @@ impl World {
                  SELECT ?1, {}, ?2, ?3, created_at FROM release WHERE id = ?4",
                 columns.replace("created_at", "created_at - ?5")
             );
-            let id = format!("rel-{:032x}", 0xf111_0000 + n);
+            // An identifier's sixteen letters are of a to z and 2 to 7.
+            let letters: String = (0..4).rev().map(|place| char::from(b'a' + (n >> (4 * place) & 15) as u8)).collect();
+            let id = format!("rel_fillfillfill{letters}");
             let from = if n % 3 == 0 { &self.models[0] } else { &self.table };
             db.execute(&sql, (id, state, refusal, from, (n * 2_400) as i64)).unwrap();
         }

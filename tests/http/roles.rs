@@ -270,6 +270,7 @@ fn lines() -> Vec<Line> {
         Line("POST", "/v1/orders/{id}/close", "/v1/orders/1/close", Json(|| json!({ "outcome": "done" })), &["authority"]),
         // Read the log: a body for those it concerns, the authority and the auditor. Leaf 0 is the first account's, of `platform`:
         // administrators read no log.
+        Line("GET", "/v1/log/leaves", "/v1/log/leaves?count=5&kind=24", Nothing, BUDGETS),
         Line("GET", "/v1/log/leaves/{n}", "/v1/log/leaves/0", Nothing, &["authority", "auditor"]),
         // What ends things, last.
         Line("POST", "/v1/authorisations/{id}/revoke", "/v1/authorisations/auth-1/revoke", Json(reason), &["authority"]),

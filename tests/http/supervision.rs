@@ -3,7 +3,7 @@
 use fusebox::clock::Timestamp;
 use serde_json::{Value, json};
 
-use crate::papers::{AGREEMENT, APPLICATION, AUTHORISATION, LOANS, PLAN, TAX};
+use crate::papers::{AGREEMENT, APPLICATION, AUTHORISATION, LOANS, PLAN, POLICY, TAX};
 use crate::server::Server;
 
 const DAY_S: i64 = 86_400;
@@ -154,6 +154,105 @@ fn agreements_near_their_end_and_similar_modules_are_said() {
     let late = alerts(&server);
     assert_eq!(of(&late, "agreement.undisposed")[0]["subject"], "agr-1");
     assert!(of(&late, "agreement.expiring").is_empty() && of(&late, "module.similar").is_empty());
+}
+
+fn database(server: &Server) -> rusqlite::Connection {
+    rusqlite::Connection::open(server.dir.join("data/state/fusebox.db")).unwrap()
+}
+
+#[test]
+fn differences_and_frequent_questions_are_said_from_the_policys_thresholds_on() {
+    let server = server();
+    assert_eq!(server.toml("PUT", "/v1/policies/floor", server.token("authority"), POLICY).status, 204);
+    let (db, now) = (database(&server), server.clock_s());
+    let hold = |org: &str, cause: &str, at: i64| {
+        let sql = "INSERT INTO audit_hold (namespace, org, release, cause, at) VALUES ('firm', ?1, 'rel_x', ?2, ?3)";
+        db.execute(sql, (org, cause, at)).unwrap();
+    };
+    let differences = || of(&alerts(&server), "audit.differencing").into_iter().cloned().collect::<Vec<_>>();
+    // 19 tables that a rule refused for what their data is say nothing of differences; the 20th ends the automatic tables.
+    (0..19).for_each(|_| hold("opco", "refused", now - DAY_S));
+    hold("rival", "difference", now - 91 * DAY_S);
+    assert!(differences().is_empty(), "{:?}", differences());
+    hold("opco", "refused", now);
+    hold("third", "combination", now - DAY_S);
+    let standing = differences();
+    assert_eq!(standing.iter().map(|a| a["org"].as_str().unwrap()).collect::<Vec<_>>(), ["opco", "third"]);
+    assert_eq!(standing[0]["value"], "0 tables for a difference, 20 held or refused in all");
+    assert_eq!(standing[1]["value"], "1 tables for a difference, 1 held or refused in all");
+    assert_eq!((&standing[1]["about"], &standing[1]["subject"]), (&json!("organisation"), &json!("third (firm)")));
+    assert_eq!(standing[0]["threshold"], "1 for a difference, or 20 in all, in 90 days");
+    // One that was seen stands again with the next.
+    let seen = json!({ "rule": "audit.differencing", "subject": "third (firm)", "note": "asked" });
+    assert_eq!(server.call("POST", "/v1/alerts/acknowledge", server.token("authority"), Some(&seen)).status, 201);
+    assert_eq!(differences()[0]["org"], "opco", "what nobody has seen comes first");
+    hold("third", "difference", now);
+    assert!(differences().iter().all(|a| a["acknowledged"].is_null()));
+
+    let ask = |org: &str, count: u32, at: i64| {
+        let sql = "INSERT INTO verification (id, issuer, nonce, subject, org, principal, author_org, providers, agreement, plan, module, purpose,
+                       millibits, state, asked_at, leaf)
+                   WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+                   SELECT ?1 || ?3 || i, 'app', ?1 || ?3 || i, zeroblob(32), ?1, 'p', ?1, '|bureau|', 'agr-1', 'credit', 'm', 'credit_risk', 1000,
+                       'spent', ?3, 0 FROM n";
+        db.execute(sql, (org, count, at)).unwrap();
+    };
+    // 800 of 1000 a day; 799 on one day and 300 on the next are not, nor what lies more than a week back.
+    ask("opco", 799, now - 2 * DAY_S);
+    ask("opco", 300, now - DAY_S);
+    ask("third", 900, now - 9 * DAY_S);
+    assert!(of(&alerts(&server), "verification.frequent").is_empty());
+    ask("opco", 1, now - 2 * DAY_S + 1);
+    let standing = alerts(&server);
+    let frequent = of(&standing, "verification.frequent");
+    let day = Timestamp::from_unix_s(now - 2 * DAY_S).date(fusebox::clock::CHINA_UTC_OFFSET_S);
+    assert_eq!((frequent.len(), &frequent[0]["org"], &frequent[0]["value"]), (1, &json!("opco"), &json!(format!("800 answers on {day}"))));
+}
+
+#[test]
+fn a_release_request_is_overdue_after_its_working_days() {
+    let server = Server::with_everyone(|_, _| {});
+    at(&server, "2026-02-12");
+    let filed = server.clock_s();
+    let token = server.issue("authority", 60)["token"].as_str().unwrap().to_owned();
+    let db = database(&server);
+    let facts = json!({
+        "job": "job_aaaaaaaaaaaaaaaa", "org": "opco", "principal": "operator", "author_org": "opco", "agreement": "agr-1", "plan": "credit",
+        "plan_digest": "0", "module": "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "engine_digest": "0",
+        "purpose": "credit_risk", "recipient": "opco", "sources": [], "today": "2026-02-12",
+    });
+    db.execute(
+        "INSERT INTO release (id, job, org, author_org, providers, name, kind, state, checks, facts, commitment, decision_leaf, created_at)
+         VALUES ('rel_aaaaaaaaaaaaaaaa', 'job_aaaaaaaaaaaaaaaa', 'opco', 'opco', '|bureau|', 't', 'model', 'held', '[]', ?1, 'c', 0, ?2)",
+        (facts.to_string(), filed),
+    )
+    .unwrap();
+    let standing = |day: &str| {
+        at(&server, day);
+        let answer = server.call("GET", "/v1/alerts", &token, None);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        of(answer.json().as_array().unwrap(), "reply.overdue").into_iter().cloned().collect::<Vec<_>>()
+    };
+    assert!(standing("2026-03-20").is_empty(), "no request was filed: no clock runs");
+    let statement = json!({ "purpose": "credit_risk", "context": "c" });
+    db.execute(
+        "INSERT INTO release_round (release, round, origin, statement, filed_by, filed_at, working_days, leaf)
+         VALUES ('rel_aaaaaaaaaaaaaaaa', 1, 'request', ?1, 'operator', ?2, 10, 0)",
+        (statement.to_string(), filed),
+    )
+    .unwrap();
+    assert!(standing("2026-03-04").is_empty(), "the last day for it");
+    let late = standing("2026-03-05");
+    assert_eq!(
+        (&late[0]["subject"], &late[0]["about"], &late[0]["org"]),
+        (&json!("rel_aaaaaaaaaaaaaaaa"), &json!("release"), &json!("opco"))
+    );
+    assert_eq!((&late[0]["value"], &late[0]["threshold"]), (&json!("due 2026-03-04"), &json!("10 working days")));
+    // More time, given once.
+    let extension = json!({ "working_days": 5, "by": "authority", "reason": "r", "at": "2026-03-04T00:00:00Z" });
+    db.execute("UPDATE release_round SET extension = ?1", [extension.to_string()]).unwrap();
+    assert!(standing("2026-03-11").is_empty());
+    assert_eq!(standing("2026-03-12").len(), 1);
 }
 
 #[test]

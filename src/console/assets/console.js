@@ -17,3 +17,8 @@
   source.addEventListener("error", () => source.close());
   window.addEventListener("pagehide", () => source.close());
 })();
+// On a narrow window the places lie in one line that scrolls: the present one is brought into sight.
+(function () {
+  const side = document.querySelector(".side"), here = document.querySelector(".side [aria-current]");
+  if (side && here && side.scrollWidth > side.clientWidth) side.scrollLeft = here.offsetLeft - (side.clientWidth - here.offsetWidth) / 2;
+})();
