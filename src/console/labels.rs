@@ -194,6 +194,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("# % of # outputs or more", "#2 个及以上输出的 #1%"),
     ("the day of the order", "整改令期限"),
     ("no fault", "无异常"),
+    ("the witness cosigned a log that is not this one", "见证方联署的日志与本日志不一致"),
     ("a checkpoint that is remembered", "与留存检查点不符"),
     ("all releases", "全部出域"),
     ("# freeze", "#1 项暂停"),

@@ -248,11 +248,15 @@ fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
 }
 
 fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {
-    let failed = last_log_check(c)?.and_then(|LogCheck { leaves, fault, .. }| fault.map(|fault| (leaves, fault)));
-    let failed = failed.map(|(leaves, fault)| alert(&rules::LOG_CHECK, (About::Log, "log"), None, leaves, (fault, "no fault".to_owned())));
-    let contradicted = cosigned::fault(c)?
-        .map(|(word, size)| alert(&rules::WITNESS, (About::Log, "log"), None, size, (word, "the witness agrees".to_owned())));
-    Ok(failed.into_iter().chain(contradicted).collect())
+    let mut found = Vec::new();
+    if let Some(LogCheck { leaves, fault: Some(fault), .. }) = last_log_check(c)? {
+        found.push(alert(&rules::LOG_CHECK, (About::Log, "log"), None, leaves, (fault, "no fault".to_owned())));
+    }
+    if let Some((word, size)) = cosigned::fault(c)? {
+        let told = ("the witness cosigned a log that is not this one".to_owned(), "no fault".to_owned());
+        found.push(alert(&rules::WITNESS, (About::Log, format!("log ({word})")), None, size, told));
+    }
+    Ok(found)
 }
 
 /// What the last check of the log found.
