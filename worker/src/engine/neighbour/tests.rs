@@ -44,7 +44,8 @@ fn a_view_without_a_unit_is_a_fusion_without_it_byte_for_byte() {
                 let found = bytes(fd);
                 assert_eq!(&found, wanted, "seed {seed}, U{unit}, column {at}");
                 let (described, column) = all.all_granted().nth(at).unwrap().unwrap();
-                labels_gone += usize::from(described.ty == (ViewType::Category { declared: false }) && dictionary(&found) < column.labels().len());
+                labels_gone +=
+                    usize::from(described.ty == (ViewType::Category { declared: false }) && dictionary(&found) < column.labels().len());
             }
             compared += 1;
         }
