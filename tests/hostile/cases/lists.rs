@@ -63,7 +63,7 @@ pub const CASES: &[Case] = &[
         Run("(data (i32.const 1116) \"\\05\")",
             "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1) (i32.const 0))"), Failed("Trap")),
     case("enum-of-no-case", FalseLists, &[Import("models#submit-linear")],
-        Run("", "(call $submit (i32.const 1048) (i32.const 1) (i32.const 7) (i32.const 1160) (i32.const 1) (i32.const 1168) (i32.const 1) (f64.const 0))"),
+        Run("", "(call $submit (i32.const 0) (i32.const 7) (i32.const 1176) (i32.const 1) (i32.const 1184) (i32.const 1) (i32.const 1168) (i32.const 1) (f64.const 0))"),
         Failed("Trap")),
     case("margins-of-no-case", FalseLists, &[Import("tables#request")],
         Run("", "(call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1) (i32.const 3))"), Failed("Trap")),
@@ -73,7 +73,7 @@ pub const CASES: &[Case] = &[
         Run("(data (i32.const 2048) \"\\01\\00\\00\\00\\00\\00\\00\\ff\\ff\\00\\00\\00\")", "(return (i32.const 2048))"), Failed("Trap")),
     case("million-keys-of-one-long-text", Flood, &[Import("tables#request")],
         Run("", "(local $a i32) (local.set $a (i32.const 65536))
-            (loop $l (i32.store (local.get $a) (i32.const 0)) (i32.store offset=4 (local.get $a) (i32.const 65536))
+            (loop $l (i32.store (local.get $a) (i32.const 2048)) (i32.store offset=4 (local.get $a) (i32.const 65536))
                 (br_if $l (i32.lt_u (local.tee $a (i32.add (local.get $a) (i32.const 8))) (i32.const 1048576))))
             (call $request (i32.const 1048) (i32.const 1) (i32.const 65536) (i32.const 122880) (i32.const 1104) (i32.const 1) (i32.const 0))"),
         FailedLimit("hostcall_bytes_max")),

@@ -8,15 +8,15 @@ use super::{Case, Rows, case};
 
 pub const CASES: &[Case] = &[
     case("log-flood", Flood, &[Limit("log_bytes_max"), Import("job#log"), Reply("Log")],
-        Run("", "(local $i i32) (loop $l (call $log (i32.const 0) (i32.const 4000)) (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000))))"),
+        Run("", "(local $i i32) (loop $l (call $log (i32.const 4096) (i32.const 4000)) (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000))))"),
         HarmlessLog(65536)),
     case("log-of-one-large-text", Flood, &[Limit("log_bytes_max"), Import("job#log")],
-        Run("", "(call $log (i32.const 0) (i32.const 1048576))"), HarmlessLog(65536)),
+        Run("", "(call $log (i32.const 4096) (i32.const 1044480))"), HarmlessLog(65536)),
     case("log-larger-than-a-call-may-bring", Flood, &[Import("job#log")],
         Run("", "(drop (memory.grow (i32.const 400))) (call $log (i32.const 0) (i32.const 20000000))"), FailedLimit("hostcall_bytes_max")),
     case("log-flood-on-real-rows", Flood, &[Limit("log_bytes_max")], Guest("misbehaves", 25), Harmless("")).on(Rows::Real),
     case("error-text-flood", Flood, &[Limit("error_bytes_max")],
-        Run("(data (i32.const 2048) \"\\01\\00\\00\\00\\00\\00\\00\\00\\00\\00\\10\\00\")", "(return (i32.const 2048))"), FailedText(4096)),
+        Run("(data (i32.const 2048) \"\\01\\00\\00\\00\\00\\10\\00\\00\\00\\f0\\0f\\00\")", "(return (i32.const 2048))"), FailedText(4096)),
     case("table-flood", Flood, &[Import("tables#request")],
         Run("", "(local $i i32)
             (loop $l (i32.store8 (i32.const 1048) (i32.add (i32.const 97) (local.get $i)))
@@ -37,7 +37,7 @@ pub const CASES: &[Case] = &[
             (loop $l
                 (call $submit (local.get $i) (i32.const 0) (i32.const 1176) (i32.const 1) (i32.const 1184) (i32.const 1) (i32.const 1168) (i32.const 1) (f64.const 0))
                 (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 5))))"),
-        FailedLimit("models_max")),
+        FailedLimit("declared_models")),
     case("coefficient-flood", Flood, &[Import("models#submit-linear")],
         Run("", "(call $submit (i32.const 0) (i32.const 0) (i32.const 1176) (i32.const 1) (i32.const 1184) (i32.const 1) (i32.const 8192) (i32.const 4097) (f64.const 0))"),
         FailedLimit("model_coefficients_max")),
