@@ -76,7 +76,11 @@ fn partition(salt: u64, units: u64) -> Result<RawOutput> {
     rows.sort_unstable();
     let told = (0u32..).zip(&rows).map(|(row, (_, unit))| Membership { row, cell: cell_of(*unit) as u32, times: 1 }).collect();
     let rows = rows.into_iter().map(|(identity, unit)| BaseRow { identity, unit: unit as i64 }).collect();
-    Gate::raw(table([4, 3], Margins::None, &[MeasureOp::Count], &values), "person", Contributors { rows, tables: vec![told], parts: Vec::new() })
+    Gate::raw(
+        table([4, 3], Margins::None, &[MeasureOp::Count], &values),
+        "person",
+        Contributors { rows, tables: vec![told], parts: Vec::new() },
+    )
 }
 
 /// The audit alone, where combinations are hardest.
