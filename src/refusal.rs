@@ -172,8 +172,11 @@ rules! {
     TABLE_ORDER_MARGIN = "table.order_margin" ["Q41", "C26"] "smallest, largest and ranked values have no margins, and of one column only one set of keys in a job" | "最小值、最大值和分位数不得带合计，同一字段在一个任务中仅可按一组分组字段统计" => "ask for them in a table without margins, once a column" | "请在不含合计的统计表中请求，每个字段一次";
     TABLE_ATTACKER_BOUND = "table.attacker_bound" ["Q41", "C26", "X55"] "the tables have more cells, or more suppressed ones, than can be checked against an attacker" | "统计表单元格或隐藏单元格过多，无法验证能否被反推" => "use coarser keys" | "请使用更粗的分组";
     TABLE_ATTACKER = "table.attacker" ["Q41", "C26", "X55"] "no set of suppressed cells keeps the others from telling one of them" | "无法通过隐藏单元格防止被反推" => "use coarser keys or leave the margins out" | "请使用更粗的分组或不带合计";
-    MODEL_CAPACITY = "model.capacity" ["Q35", "C26"] "the model holds more numbers than allowed" | "模型参数数量超过上限" => "use fewer features" | "请减少特征";
-    MODEL_INVALID = "model.invalid" ["Q35"] "the model is not one of the typed forms" | "模型不符合类型化格式" => "hand in a linear model over granted columns" | "请提交基于授权字段的线性模型";
+    MODEL_CAPACITY = "model.capacity" ["Q35", "C26"] "the model holds more numbers than allowed" | "模型参数数量超过上限" => "use fewer features, nodes or units of a layer" | "请减少特征、节点或神经元";
+    MODEL_INVALID = "model.invalid" ["Q35"] "the model is not one of the typed forms" | "模型不符合类型化格式" => "hand in a linear model, trees or a network over granted columns" | "请提交基于授权字段的线性模型、树模型或神经网络";
+    MODEL_RANGE = "model.range" ["Q35", "C26"] "a parameter of the model is too large" | "模型参数超出范围" => "scale the columns in the module, and keep parameters below the threshold" | "请在模块中缩放字段，使参数低于上限";
+    MODEL_RATIO = "model.ratio" ["Q35", "X55"] "the model has more parameters than so many units may carry" | "模型参数相对单元数过多" => "use fewer parameters or more data" | "请减少参数或使用更多数据";
+    MODEL_GROUP = "model.group" ["Q41", "C26", "X55"] "too few units stand behind a leaf or a level of the model" | "模型的叶节点或类别水平涉及的单元数不足" => "use fewer splits, or merge levels in a derived column" | "请减少划分，或在派生字段中合并类别";
     MODEL_UNITS = "model.units" ["Q35", "X55"] "too few units stand behind the model" | "模型涉及的单元数不足" => "use more data" | "请使用更多数据";
     OUTPUT_UNTYPED = "output.untyped" ["Q35", "Q38"] "only tables, typed models and verification answers leave" | "仅统计表、类型化模型和核验结果可出域" => "ask for a table or hand in a typed model" | "请改用统计表或类型化模型";
     OUTPUT_NONE = "output.none" ["X30"] "the module asked for nothing" | "模块未请求任何输出" => "ask for a table or hand in a model" | "请在模块中请求输出";
@@ -189,6 +192,7 @@ rules! {
     REVIEW_KEY = "review.key" ["X31", "C35"] "no confirmed key of yours is enrolled" | "您没有已确认的审核签名密钥" => "enrol a key and tell the security administrator its fingerprint" | "请登记密钥并将指纹告知安全管理员";
     REVIEW_FINGERPRINT = "review.fingerprint" ["X31", "C35"] "the fingerprint is not the key's" | "指纹与密钥不符" => "ask the reviewer for it on another way than this one" | "请通过其他途径向审核人核对指纹";
     REVIEW_SIGNATURE = "review.signature" ["X31", "C35"] "the signature is not one of your keys over this output, round, decision and reason" | "签名与您的密钥或本输出、轮次、决定、理由不符" => "read the output anew and sign what stands there" | "请重新查阅该输出并对当前内容签名";
+    RELEASE_UNWITNESSED = "release.unwitnessed" ["X31", "S8"] "the witness has not cosigned a log that holds this release yet" | "见证方尚未对包含本次出域的日志检查点联署" => "try again in some seconds; if it lasts, ask the administrator to look at the witness" | "请稍后重试；如持续出现，请联系管理员检查见证服务";
     RELEASE_PENDING = "release.pending" ["X31", "C19"] "it was approved, and its providers may still object" | "已批准，数源部门异议期未满" => "wait for the end of the window, or ask the providers to waive it" | "请等待异议期届满或请数源部门放弃异议";
     RELEASE_NO_VETO = "release.no_veto" ["C19"] "the agreement gives no objection to this kind of output" | "协议未约定对此种输出的异议权" => "amend the agreement" | "请变更协议";
     PRIVACY_INVALID = "privacy.invalid" ["X30", "Q41"] "a parameter of the fold is out of range" | "差分隐私计算参数超出范围" => "mend the parameter named" | "请修正所列参数";

@@ -85,7 +85,7 @@ impl Gate {
 
     /// Sealed, before its transaction.
     pub fn seal(&self, decision: Decision) -> Result<Prepared> {
-        Ok(decision.seal(&self.store.artefacts, &self.job_key)?)
+        Ok(decision.seal(&self.store.artefacts)?)
     }
 
     /// Recorded, durable.

@@ -282,6 +282,7 @@ impl Decision {
         let mut universe = universe(connection, artefacts, &base, rules, &earlier.iter().collect::<Vec<_>>())?;
         let since = now.plus_s(-86_400 * i64::from(rules.audit.holds_window_days));
         let mut held = holds(connection, &self.facts.org, &namespace, since)?;
+        let lost = recovery::tables_wait(connection, &namespace)?;
         let k = rules.table.min_frequency;
         for (table, decided) in self.audit.tables.iter_mut().zip(&mut self.outputs) {
             if table.cause.is_none() && !matches!(decided.outcome, Outcome::Refuse(_)) {
@@ -294,7 +295,10 @@ impl Decision {
                 decided.evidence = canonical(&evidence)?;
                 decided.checks.push(check(k));
             }
-            if table.cause.is_some() && decided.outcome == Outcome::Release {
+            if lost && !matches!(decided.outcome, Outcome::Refuse(_)) {
+                decided.checks.push(recovery::check());
+            }
+            if (lost || table.cause.is_some()) && decided.outcome == Outcome::Release {
                 decided.outcome = Outcome::Hold;
             }
             held = held.saturating_add(u32::from(table.cause.is_some()));

@@ -109,7 +109,7 @@ impl Runs<'_> {
             Err(error) => return Ok(Baseline::Failed(error.closed())),
         };
         let conditions = Conditions::of(&self.job.prepared.resolved, self.job.spec.module.as_ref());
-        match self.jobs.reduce(engine, self.view, output, &self.job.prepared.resolved, conditions) {
+        match self.jobs.reduce(engine, self.view, output, &self.job.prepared.resolved, (conditions, None)) {
             Ok(produced) if produced.raw.commitment(self.job.job_key)? == self.job.commitment => Ok(Baseline::Same),
             Ok(_) => Ok(Baseline::Differs),
             Err(RunError::Failed(error)) => Ok(Baseline::Failed(error.closed())),

@@ -9,6 +9,7 @@ use protocol::limits::Limits;
 use protocol::manifest::DerivedColumn;
 use protocol::memfd::SealedFd;
 use protocol::message::{EngineReply, EngineRequest, SecretKey, Source, WorkerRole};
+use protocol::model::{Model, ModelEvidence};
 use protocol::plan::{FusePlan, FusionReport, ViewColumn, Visibility};
 use protocol::table::{Cell, TableHeader, TableOutput, TableRequest};
 
@@ -168,6 +169,7 @@ impl EngineSession {
                 }
                 EngineReply::Failed(failure) => return Err(failure.into()),
                 EngineReply::Fused { .. }
+                | EngineReply::Models(_)
                 | EngineReply::Ready
                 | EngineReply::GuestWanted
                 | EngineReply::Sums(_)
@@ -177,6 +179,28 @@ impl EngineSession {
                     return Err(WorkerError::OutOfTurn("a table was due"));
                 }
             }
+        }
+    }
+}
+
+impl EngineSession {
+    /// What the view's rows say of each model: who reaches its leaves, who has the levels that it reads.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub fn judge(&mut self, models: Vec<Model>, derived: &[(DerivedColumn, SealedFd)]) -> Result<Vec<ModelEvidence>, WorkerError> {
+        self.process.extend();
+        let declared = derived.iter().map(|(d, _)| d.clone()).collect();
+        let fds: Vec<BorrowedFd<'_>> = derived.iter().map(|(_, fd)| fd.fd().as_fd()).collect();
+        self.process.send(&EngineRequest::Models { models: models.clone(), derived: declared }, &fds)?;
+        let (reply, fds) = self.process.receive()?;
+        match reply {
+            EngineReply::Models(found) if fds.is_empty() => {
+                let shaped = found.len() == models.len() && found.iter().zip(&models).all(|(evidence, model)| evidence.is_of(model));
+                if shaped { Ok(found) } else { Err(WorkerError::OutOfTurn("evidence of another shape")) }
+            }
+            EngineReply::Failed(failure) => Err(failure.into()),
+            _ => Err(WorkerError::OutOfTurn("evidence about models was due")),
         }
     }
 }

@@ -146,7 +146,7 @@ pub fn patience(case: &Case) -> Duration {
 pub fn told(output: &GuestOutput) -> String {
     let derived = output.derived.iter().map(|(d, _)| format!("derived {}", d.name));
     let tables = output.tables.iter().map(|t| format!("table {}", t.name));
-    let models = output.models.iter().map(|m| format!("model {} {:?} {:?}", m.name, m.coefficients, m.intercept));
+    let models = output.models.iter().map(|m| format!("model {} {:?}", m.name(), m.parameters()));
     let log = output.log.lines().map(|line| format!("log {line}"));
     derived.chain(tables).chain(models).chain(log).collect::<Vec<_>>().join("; ")
 }

@@ -15,6 +15,7 @@
 //! | `key` | cells: the mixed-radix index of a table's keys |
 //! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
+//! | `models` | rows put through a model: who reaches each leaf, who has each level |
 //! | `table` | requests resolved, cells told |
 //! | `subject` | one subject's rows handed to a guest: verification |
 //! | `neighbour` | the view without one unit, and which units stand out: the neighbour-replay probe |
@@ -30,6 +31,7 @@ mod identity;
 mod join;
 mod key;
 mod load;
+mod models;
 mod neighbour;
 mod output;
 mod own;
@@ -43,6 +45,8 @@ mod top;
 mod view;
 
 #[cfg(test)]
+mod models_tests;
+#[cfg(test)]
 mod tests;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -55,7 +59,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, `Rank` and `Without`, or one `Fold`, or one `Subject`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, `Models`, `Rank` and `Without`, or one `Fold`, or one `Subject`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -80,6 +84,11 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
                         if contributors { answer_contributors(channel, &asked, &tables) } else { Ok(()) }
                     })
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Models { models, derived } => match &view {
+                Some(view) => guarded(|| models::judge(view, &models, derived, descriptors))
+                    .and_then(|evidence| within_frame(channel.send(&EngineReply::Models(evidence), &[]))),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Rank(request) => match &view {
@@ -148,20 +157,24 @@ fn answer_fused(channel: &mut Channel, fused: fuse::Fused, view: &mut Option<Vie
 fn answer_table(channel: &mut Channel, asked: &table::Asked<'_>, request: &protocol::table::TableRequest) -> Result<(), Stop> {
     let output = guarded(|| table::compute(asked, request))?;
     let per_frame = table::cells_per_frame(request);
-    match channel.send(&EngineReply::Table(output.header), &[]) {
-        // Labels found in the data can be longer than a frame; nothing was sent then.
-        Err(FrameError::TooLarge(bytes)) => {
-            let limit = u64::from(Limits::STANDARD.frame_bytes_max);
-            let exceeded = protocol::limits::LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
-            return Err(EngineFailure::Limit(exceeded).into());
-        }
-        other => other?,
-    }
+    within_frame(channel.send(&EngineReply::Table(output.header), &[]))?;
     let mut cells = output.cells.into_iter().peekable();
     while cells.peek().is_some() {
         channel.send(&EngineReply::Cells(cells.by_ref().take(per_frame).collect()), &[])?;
     }
     Ok(())
+}
+
+/// Labels found in the data can be longer than a frame; nothing was sent then.
+fn within_frame(sent: Result<(), FrameError>) -> Result<(), Stop> {
+    match sent {
+        Err(FrameError::TooLarge(bytes)) => {
+            let limit = u64::from(Limits::STANDARD.frame_bytes_max);
+            let exceeded = protocol::limits::LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
+            Err(EngineFailure::Limit(exceeded).into())
+        }
+        other => Ok(other?),
+    }
 }
 
 fn answer_contributors(channel: &mut Channel, asked: &table::Asked<'_>, tables: &[protocol::table::TableRequest]) -> Result<(), Stop> {

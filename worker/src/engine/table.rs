@@ -91,15 +91,25 @@ fn is_as_declared(declared: &DerivedColumn, memory: &[u8], rows: usize) -> bool 
     }
 }
 
-/// A column that a request names.
-struct Resolved<'a> {
-    column: Column<'a>,
-    ty: ViewType,
+impl Derived {
+    /// Its declared labels; `None` for a number.
+    pub(super) fn labels(&self) -> Option<&[String]> {
+        match &self.declared.ty {
+            DerivedType::Number { .. } => None,
+            DerivedType::Category { labels } => Some(labels),
+        }
+    }
+}
+
+/// A column that a request or a model names.
+pub(super) struct Resolved<'a> {
+    pub(super) column: Column<'a>,
+    pub(super) ty: ViewType,
     labels: Option<&'a [String]>,
 }
 
 impl<'a> Resolved<'a> {
-    fn new(view: &'a View, derived: &'a [Derived], name: &str) -> Result<Self, EngineFailure> {
+    pub(super) fn new(view: &'a View, derived: &'a [Derived], name: &str) -> Result<Self, EngineFailure> {
         if let Some((ty, column)) = view.granted(name) {
             return Ok(Self { column, ty: ty.clone(), labels: None });
         }
@@ -114,7 +124,7 @@ impl<'a> Resolved<'a> {
         })
     }
 
-    fn labels(&self) -> Vec<String> {
+    pub(super) fn labels(&self) -> Vec<String> {
         self.labels.map_or_else(|| self.column.labels().into_iter().map(str::to_owned).collect(), <[String]>::to_vec)
     }
 

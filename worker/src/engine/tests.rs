@@ -317,7 +317,7 @@ pub(super) fn without(case: &Case, unit: &str) -> Case {
 }
 
 /// A naive view row: granted values, the unit, whether it is foreign.
-type Row = (Vec<Opt>, Val, bool);
+pub(super) type Row = (Vec<Opt>, Val, bool);
 
 struct Naive {
     rows: Vec<Row>,
@@ -429,7 +429,7 @@ fn transform(case: &Case, transform: &Transform, value: Val) -> Opt {
     }
 }
 
-fn decoded(fused: &Fused) -> Vec<Row> {
+pub(super) fn decoded(fused: &Fused) -> Vec<Row> {
     let columns: Vec<Vec<Opt>> = fused.descriptors.iter().map(decode).collect();
     let granted = columns.len() - 3;
     (0..columns[0].len())
@@ -576,7 +576,7 @@ fn compare(output: &TableOutput, mut expected: Vec<(Vec<Opt>, Cell)>, context: &
     assert_eq!(got, expected, "{context}");
 }
 
-fn view_of(fused: Fused, threads: u16) -> View {
+pub(super) fn view_of(fused: Fused, threads: u16) -> View {
     View::map(fused.columns, fused.descriptors, threads, fused.report.units).unwrap()
 }
 
