@@ -301,7 +301,7 @@ fn no_pairwise_leak_is_missed_and_nothing_is_found_that_is_not_there() {
     println!("FUSEBOX_SEED={seed}");
     let bytes: Vec<u8> = (0..4u64).flat_map(|i| (seed ^ i << 56).to_le_bytes()).collect();
     let random = proptest::test_runner::TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &bytes);
-    let config = ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new_with_rng(config, random);
     let done = runner.run(&universe, |(unit_of, cells, k, secret)| {
         let told = |times: &Vec<u32>| Cell {
@@ -329,8 +329,10 @@ fn no_pairwise_leak_is_missed_and_nothing_is_found_that_is_not_there() {
         pairs.get(),
         missed.get()
     );
-    // 8 to 11 in a hundred, by seed; a fifth would be another algorithm.
-    assert!(leaks.get() > 100 && missed.get() * 5 < leaks.get(), "{} of {} missed", missed.get(), leaks.get());
+    // Universes are drawn anew: a tenth of those that leak, and four standard deviations of a count of so many.
+    let (of, missed) = (leaks.get() as f64, missed.get() as f64);
+    let bound = 0.1 * of + 4.0 * (0.1 * 0.9 * of).sqrt();
+    assert!(of > 500.0 && missed <= bound, "{missed} of {of} missed, at most {bound:.0}");
 }
 
 #[test]
