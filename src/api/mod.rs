@@ -53,7 +53,7 @@ pub use interface::{Interface, PageRefused};
 pub use openapi::document;
 pub use server::{ServeError, TlsFiles, serve, serve_with};
 pub use settings::{Settings, WitnessSettings};
-pub use state::{App, Parts};
+pub use state::{App, Parts, migrations};
 pub use witness::serve_witness;
 
 use axum::Router;

@@ -13,7 +13,7 @@
 //! | `session`, `desk`, `frame` | the cookie; one caller at one page; what surrounds it |
 //! | `kit`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
 //! | `words`, `words_watch`, `labels` | both languages; closed words, sentences, regulations |
-//! | `overview`, `todo`, `releases`, `release`, `preview`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `overview`, `todo`, `releases`, `release`, `preview`, `probe`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
 //! | `alerts`, `orders`, `log` | those for who supervises; `assets/log.js` verifies a leaf in the browser |
 //!
 //! Every answer forbids scripts, styles, frames and forms from elsewhere (`Content-Security-Policy`); no page has a script or a style
@@ -36,6 +36,7 @@ mod overview;
 mod papers;
 mod people;
 mod preview;
+mod probe;
 mod release;
 mod releases;
 mod session;
