@@ -32,7 +32,8 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 const BRIEFLY: HeaderValue = HeaderValue::from_static("no-cache");
 
 pub(super) fn public() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(checkpoint)).routes(routes!(cosigned)).routes(routes!(tile)).routes(routes!(key)).routes(routes!(inclusion))
+    let lists = OpenApiRouter::new().routes(routes!(checkpoint)).routes(routes!(cosigned)).routes(routes!(tile));
+    lists.routes(routes!(key)).routes(routes!(inclusion))
 }
 
 pub(super) fn routes() -> OpenApiRouter<App> {

@@ -41,6 +41,7 @@ pub fn migrations() -> Vec<Migration> {
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
         crate::gate::AUDIT,
+        crate::gate::AUDIT_SEEN,
         crate::gate::OWN,
         crate::gate::VERIFICATION,
         crate::jobs::MIGRATION,
@@ -284,7 +285,7 @@ impl App {
 
     /// A step of a review in `tx`, under the key that votes are sealed under.
     pub(super) fn airlock<'a>(&'a self, tx: &'a Tx<'a>, key: &'a SealKey) -> Airlock<'a> {
-        Airlock { tx, journal: &self.journal, key, city: &self.city, now: self.now() }
+        Airlock { tx, journal: &self.journal, artefacts: &self.store.artefacts, key, city: &self.city, now: self.now() }
     }
 
     /// Appends the leaf of an event: what, by whom, and about what. `readers` may see its body, the caller's organisation always.

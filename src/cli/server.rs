@@ -193,7 +193,8 @@ pub fn doctor(context: &Context) -> Result<Answer, CliError> {
     let worker_found = context.files.open(&worker).is_ok();
     // What this machine offers a worker, whatever a server was told to do without.
     let probed = Jail::probe(&worker, &Waived::NONE);
-    let good = probed.is_ok() && health.get("status").and_then(Value::as_str) == Some("ok");
+    let behind = health.get("rolled_back") == Some(&Value::Bool(true));
+    let good = probed.is_ok() && !behind && health.get("status").and_then(Value::as_str) == Some("ok");
     let jail = match probed {
         Ok(jail) => json!({ "complete": true, "roles": jail.roles() }),
         Err(error) => json!({ "complete": false, "why": error.to_string() }),

@@ -2,6 +2,8 @@
 
 use askama::Template;
 
+pub(super) use super::form::{Field, Fit, Form};
+
 /// What a chip means; each has its own shape, so that colour is never the only sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -40,6 +42,10 @@ pub(super) enum Span {
     Chip(Tone, String),
     /// A link: where to, its text.
     Link(String, String),
+    /// A fingerprint, whole, in groups of four digits: it is read aloud and compared.
+    Print(String, Vec<String>),
+    /// A state that this browser knows of a key: hidden until the page's script has found the key. Public key, text.
+    Here(String, String),
     /// The next line.
     Break,
 }
@@ -53,6 +59,8 @@ pub(super) struct Cell {
 
 /// Hexadecimal digits of a digest that are shown.
 const DIGEST_SHOWN: usize = 12;
+/// Digits of a fingerprint in one group.
+const FINGERPRINT_GROUP: usize = 4;
 
 impl Cell {
     /// Nothing: there is no such figure.
@@ -122,6 +130,18 @@ impl Cell {
     pub fn and_link(self, href: impl Into<String>, text: impl Into<String>) -> Self {
         self.with(Span::Link(href.into(), text.into()), false)
     }
+    /// A fingerprint, `sha256:` and hexadecimal digits.
+    #[must_use]
+    pub fn and_fingerprint(self, whole: &str) -> Self {
+        let digits: Vec<char> = whole.strip_prefix("sha256:").unwrap_or(whole).chars().collect();
+        let groups = digits.chunks(FINGERPRINT_GROUP).map(|group| group.iter().collect()).collect();
+        self.with(Span::Print(whole.to_owned(), groups), whole.is_empty())
+    }
+    /// What is said where the private half of this key lies in the reader's browser.
+    #[must_use]
+    pub fn and_here(self, public_key: impl Into<String>, text: impl Into<String>) -> Self {
+        self.with(Span::Here(public_key.into(), text.into()), false)
+    }
     /// A new line, unless there is nothing before it.
     #[must_use]
     pub fn line(self) -> Self {
@@ -164,13 +184,15 @@ pub(super) struct Table {
     class: &'static str,
     /// Whether the heading above says what the caption says.
     captioned: bool,
+    /// How many rows there are, where not all are here.
+    total: usize,
 }
 
 impl Table {
     /// An empty table. `empty` is said where no row comes.
     pub fn new(caption: impl Into<String>, heads: &[&str], empty: impl Into<String>) -> Self {
         let heads = heads.iter().map(|text| Head { text: (*text).to_owned(), numeric: false }).collect();
-        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "", captioned: false }
+        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "", captioned: false, total: 0 }
     }
     /// The columns from `first` hold figures.
     #[must_use]
@@ -184,68 +206,22 @@ impl Table {
         self.class = "wide";
         self
     }
+    /// There are so many rows in all; the table has the first.
+    #[must_use]
+    pub fn out_of(mut self, total: usize) -> Self {
+        self.total = total;
+        self
+    }
+    fn count(&self) -> String {
+        let here = self.rows.len();
+        if self.total > here { format!("{here} / {}", self.total) } else { here.to_string() }
+    }
     /// One more row.
     pub fn push(&mut self, row: Vec<Cell>) {
         self.rows.push(row);
     }
     fn numeric(&self, column: &usize) -> bool {
         self.heads.get(*column).is_some_and(|head| head.numeric)
-    }
-}
-
-/// A field of a form.
-#[derive(Debug)]
-pub(super) enum Field {
-    /// Sent as it is.
-    Hidden { name: &'static str, value: String },
-    /// One line.
-    Line { name: &'static str, label: String, hint: String, value: String, required: bool },
-    /// Several lines.
-    Lines { name: &'static str, label: String, hint: String },
-    /// A day.
-    Day { name: &'static str, label: String },
-    /// A whole number.
-    Number { name: &'static str, label: String, value: String },
-    /// One of a list.
-    Pick { name: &'static str, label: String, options: Vec<(String, String)>, value: String },
-    /// One of a list that is all in sight.
-    Choice { name: &'static str, label: String, options: Vec<(String, String, String)> },
-}
-
-/// A form that is posted with the session's mark.
-#[derive(Debug, Template)]
-#[template(path = "kit/form.html")]
-pub(super) struct Form {
-    action: String,
-    mark: String,
-    fields: Vec<Field>,
-    submit: String,
-    class: &'static str,
-}
-
-impl Form {
-    /// A form to `action`; `mark` is the session's.
-    pub fn new(action: impl Into<String>, mark: &str, submit: impl Into<String>) -> Self {
-        let (action, submit) = (action.into(), submit.into());
-        Self { action, mark: mark.to_owned(), fields: Vec::new(), submit, class: "" }
-    }
-    /// One more field.
-    #[must_use]
-    pub fn field(mut self, field: Field) -> Self {
-        self.fields.push(field);
-        self
-    }
-    /// What cannot be taken back.
-    #[must_use]
-    pub fn danger(mut self) -> Self {
-        self.class = "danger";
-        self
-    }
-    /// A button in a line of text.
-    #[must_use]
-    pub fn quiet(mut self) -> Self {
-        self.class = "quiet";
-        self
     }
 }
 
@@ -302,6 +278,8 @@ pub(super) enum Part {
     Facts(Facts),
     /// A table.
     Table(Table),
+    /// A table that opens on demand, under these words: figures of a drawing.
+    Folded(String, Table),
     /// A form.
     Form(Form),
     /// A drawing, made by [`super::chart`] (its texts are escaped there).
@@ -312,6 +290,14 @@ pub(super) enum Part {
     Phases { id: String, live: bool, steps: Vec<(String, bool)> },
     /// Text that someone wrote: shown as text, line breaks kept.
     Said(String),
+    /// The same under a label.
+    Quote(String, String),
+    /// A heading within a section.
+    Heading(String),
+    /// What the following is about, in less weight.
+    Hint(String),
+    /// A message that stands while the page's script has not shown the form of this name.
+    Without(&'static str, String),
     /// A search by `GET`: where, its label, what is searched for now, what else stays as it is, the button.
     Search { action: String, label: String, value: String, kept: Vec<(String, String)>, submit: String },
     /// One of a list, chosen by `GET`: where, the name of the field, its label, what there is to choose, the present choice, the button.
@@ -338,8 +324,8 @@ pub(super) struct Section {
     pub title: String,
     /// What it is about.
     pub hint: String,
-    /// Rows of the table that it is named for.
-    pub count: Option<usize>,
+    /// Rows of the table that it is named for, and how many there are in all.
+    pub count: Option<String>,
     /// Its content.
     pub parts: Vec<Part>,
 }
@@ -360,7 +346,7 @@ impl Section {
         match &mut part {
             Part::Table(table) if table.caption == self.title => {
                 table.captioned = true;
-                self.count = Some(table.rows.len());
+                self.count = Some(table.count());
             }
             Part::Chart(chart) => chart.under(&self.title),
             _ => {}
@@ -382,6 +368,11 @@ impl Section {
     #[must_use]
     pub fn form(self, form: Form) -> Self {
         self.part(Part::Form(form))
+    }
+    /// A heading within it.
+    #[must_use]
+    pub fn heading(self, text: impl Into<String>) -> Self {
+        self.part(Part::Heading(text.into()))
     }
     /// What it is about.
     #[must_use]
@@ -408,6 +399,12 @@ mod tests {
             value: hostile.into(),
             required: true,
         });
+        let form = form.field(Field::Lines { name: "b", label: hostile.into(), hint: hostile.into(), chars_max: 5 });
+        let fit = Fit { key: hostile.into(), text: hostile.into(), hint: hostile.into(), beside: hostile.into() };
+        let form = form.field(Field::Fitting { name: "c", label: hostile.into(), options: vec![fit] });
+        let form =
+            form.field(Field::Signed { label: hostile.into(), hint: hostile.into() }).by_script("vote", vec![("keys", hostile.into())]);
+        let cell = cell.and_here(hostile, hostile).and_fingerprint(hostile);
         for html in [cell.to_string(), table.to_string(), form.to_string()] {
             assert!(!html.contains("<script") && !html.contains("\"'"), "{html}");
         }
@@ -420,5 +417,7 @@ mod tests {
         assert!(html.contains("abababababab…") && html.contains(&digest));
         assert!(Cell::code("credit-2026").to_string().contains(">credit-2026<"));
         assert!(Cell::dash().to_string().contains('—'));
+        let print = Cell::default().and_fingerprint(&digest).to_string();
+        assert!(print.contains("abab abab") && print.matches("abab").count() == 16 + 16, "{print}");
     }
 }

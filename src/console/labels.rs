@@ -48,6 +48,12 @@ const LABELS: &[Label] = &[
     ("artefact", "Model", "模型"),
     ("private", "Differentially private answer", "差分隐私结果"),
     ("verification", "Verification answer", "核验结果"),
+    ("stopped", "Stopped before the votes", "表决前终止"),
+    ("upheld", "Denial upheld", "维持原决定"),
+    ("sent_back", "Sent to two other reviewers", "交由另外两名审核人"),
+    ("approve", "Approve", "同意出域"),
+    ("deny", "Deny", "不同意出域"),
+    ("return", "Return for changes", "退回修改"),
     // Reasons of reviewers
     ("sound", "Fit for its purpose and disclosive of nobody", "符合用途且不泄露任何主体"),
     ("disclosive", "May disclose someone", "可能泄露主体信息"),
@@ -101,7 +107,10 @@ const LABELS: &[Label] = &[
     ("table.attacker", "Attack on suppressed cells", "抑制单元攻击检验"),
     ("table.zero_cells", "Zero and full cells", "零值与满值单元"),
     ("table.cells", "Number of cells", "单元格数量"),
+    ("audit.differences", "Differences with released tables", "与已出域表的差分检验"),
     ("model.capacity", "Capacity of the model", "模型容量"),
+    ("model.ratio", "Units for each parameter", "单参数单元数"),
+    ("model.group", "Units of each leaf and level", "叶节点与类别单元数"),
     ("model.rounding", "Rounding of parameters", "参数取整"),
     ("model.influence", "Influence of one unit", "单个单元影响"),
     ("model.units", "Least number of units", "最少单元数"),
@@ -117,6 +126,7 @@ const LABELS: &[Label] = &[
     ("p_percent", "p% rule", "p% 规则"),
     ("quantile_tail", "Tail of a quantile", "分位数尾部"),
     ("group", "Group disclosure", "群体泄露"),
+    ("own_values", "A value of the operator's own with too few units", "自有字段取值单元不足"),
     ("complementary", "Hidden to protect another", "互补抑制"),
     ("overflow", "Not computable exactly", "无法精确计算"),
     // Probe of a model
@@ -143,6 +153,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("applied to every sum, mean and variance", "已对各求和、均值、方差执行"),
     ("applied", "已执行"),
     ("reached", "已达到"),
+    ("applied, with all that was released before", "已执行，含全部已出域表"),
     ("# units left out, one at a time", "逐一去除 #1 个单元"),
     ("applied, for the reviewers", "已执行，结果供审核人查阅"),
     ("# coefficients", "#1 个系数"),
@@ -218,6 +229,17 @@ pub(super) fn done(lang: Lang, word: &str) -> Option<&'static str> {
     let (en, zh) = match word {
         "approved" => ("Approved.", "已同意出域。"),
         "denied" => ("Denied; the reason is in the log.", "已作出不同意决定，理由已记入日志。"),
+        "filed" => ("The request is filed; the reply clock runs.", "出域申请已提交，开始计算答复时限。"),
+        "voted" => ("Your vote is in, sealed until the other reviewer has voted.", "您的表决已封存，待另一名审核人表决。"),
+        "pending" => ("Approved; the providers may still object.", "已同意出域，数源部门仍在异议期内。"),
+        "returned" => ("Returned to the operator for changes.", "已退回运营主体修改。"),
+        "extended" => ("The reply clock is extended.", "答复时限已延长。"),
+        "waived" => ("It is recorded that you will not object.", "已记录放弃异议。"),
+        "appealed" => ("The appeal is filed.", "申诉已提交。"),
+        "heard" => ("The appeal is decided.", "申诉已裁定。"),
+        "enrolled" => ("The key is enrolled and waits for confirmation.", "密钥已登记，待安全管理员确认。"),
+        "confirmed" => ("The key is confirmed.", "密钥已确认。"),
+        "revoked" => ("The key is revoked.", "密钥已吊销。"),
         "vetoed" => ("Your objection is recorded; the output does not leave.", "异议已记录，该输出不得出域。"),
         "frozen" => ("Releases are stopped.", "已暂停出域。"),
         "lifted" => ("The freeze is lifted.", "已解除暂停。"),
@@ -302,7 +324,8 @@ mod tests {
 
     #[test]
     fn every_clause_of_a_rule_is_of_a_regulation_in_the_legend() {
-        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses) {
+        let alerts = crate::supervision::ALERTS.iter().flat_map(|rule| rule.clauses);
+        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses).chain(alerts) {
             assert!(REGULATIONS.iter().any(|(sign, ..)| clause.starts_with(*sign)), "{clause}");
             assert_ne!(article(Lang::Zh, clause), *clause);
         }

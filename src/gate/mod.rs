@@ -12,6 +12,7 @@
 
 mod audit;
 mod checks;
+mod conditions;
 mod decide;
 mod freeze;
 mod bundle;
@@ -28,10 +29,11 @@ mod review;
 mod used_up;
 mod verification;
 
-pub use audit::MIGRATION as AUDIT;
+pub use audit::{MIGRATION as AUDIT, MIGRATION_SEEN as AUDIT_SEEN};
 pub use bundle::{Bundle, Cause, Checked, Fault, Part, bundle, verify};
 pub use checks::Check;
-pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
+pub use conditions::Conditions;
+pub use decide::{DERIVED, DecideError, Decision, JobFacts, JudgedModels, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, MIGRATION as FREEZE, Reach, all_standing, lift, set, stopped};
 pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
 pub use ledger::{
@@ -45,7 +47,7 @@ pub use private::{Concluded, Drawn, Noising, RawSums};
 pub use probe::{Baseline, Finding, InfluenceShown, ParameterShown, Picked, Probe, ProbeEvidence, ProbeRun};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, find, list};
-pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait};
+pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait, waiting_namespaces};
 pub use review::{
     Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,
     ReplyDue, ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key,

@@ -122,6 +122,9 @@ impl Decision {
                 if let Some(sets) = self.audit.sets(at)? {
                     artefacts.add(&mut bundle, &part("contributors")?, &sets)?;
                 }
+                if let Some(cells) = self.audit.cells(at)? {
+                    artefacts.add(&mut bundle, &part("cells")?, &cells)?;
+                }
                 Some(bundle)
             };
             outputs.push((decided, id, bundle, commitment));

@@ -110,6 +110,11 @@ alerts! {
         | "启动时发现数据库落后于留存的日志检查点；在换回较新数据库或签署恢复前，不受理、不出域",
         "put the newer database back, or have the recovery signed; then let every party know what was undone"
         | "换回较新数据库，或签署恢复；并告知各方被撤回的事项";
+    REBASE = "recovery.rebase" Serious ["X57", "C36"] "tables wait since a recovery" | "恢复后统计表待人工审核":
+        "after a recovery of the log, tables on a kind of identifier wait for reviewers until the authority re-bases it"
+        | "日志恢复后，该类标识的统计表须人工审核，直至主管部门重新确认基线",
+        "have operators hand in copies of what left in the lost span, then re-base the kind of identifier"
+        | "收集运营主体在丢失期间已出域表的副本，核对后重新确认基线";
     FROZEN = "release.frozen" Serious ["X57", "C36"] "releases are stopped" | "出域暂停中":
         "a freeze stands" | "有未解除的出域暂停",
         "find out whether its reason still stands, and lift it when it does not" | "核实暂停原因，原因消除后予以解除";

@@ -44,6 +44,8 @@ pub enum About {
     Organisation,
     /// An order to put something right.
     Order,
+    /// A kind of identifier.
+    Namespace,
     /// The log.
     Log,
     /// A freeze.
@@ -227,11 +229,15 @@ fn overdue_orders(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError
     Ok(late.map(|o| alert(&rules::RECTIFICATION, (About::Order, o.id), Some(&o.org), 1, told(o.due))).collect())
 }
 
-/// A database that is behind its log, by the leaf of the finding; and every freeze, by its number.
+/// A database that is behind its log, by the leaf of the finding; what a recovery left waiting; and every freeze, by its number.
 fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
     let told = || ("a checkpoint that is remembered".to_owned(), "no fault".to_owned());
     let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, (About::Log, "log"), None, finding.leaf, told()));
     let mut found: Vec<Alert> = behind.into_iter().collect();
+    for namespace in gate::waiting_namespaces(c)? {
+        let told = ("tables wait for reviewers".to_owned(), "re-based after the last recovery".to_owned());
+        found.push(alert(&rules::REBASE, (About::Namespace, namespace), None, 1, told));
+    }
     for freeze in gate::all_standing(c)? {
         let scope = freeze.dataset.as_ref().map(ToString::to_string).or_else(|| freeze.org.as_ref().map(ToString::to_string));
         let subject = format!("{} ({})", freeze.id, scope.as_deref().unwrap_or("all"));
