@@ -119,7 +119,7 @@ impl Gate {
 
 fn facts() -> Result<JobFacts> {
     Ok(serde_json::from_value(json!({
-        "job": JobId::random()?, "org": "opco", "principal": "operator", "author_org": "opco", "agreement": "bench", "plan": "bench",
+        "job": JobId::random()?, "org": "opco", "principal": "operator", "author_org": "opco", "agreement": null, "plan": "bench",
         "plan_digest": "0".repeat(64), "module": null, "engine_digest": "0".repeat(64), "purpose": "measuring", "recipient": "opco",
         "sources": [{ "dataset": "readings", "owner": "bureau", "version": 1, "consent_version": null, "columns": ["meter", "value"] }],
         "today": "2026-01-01",
