@@ -28,6 +28,7 @@
 //! jobs ─▶ gate: RawOutput is opened, disclosure rules decide over the job's tables together, an audit judges them beside all that was
 //!               released before; one transaction judges the papers again, writes rows, artefacts and leaves, ends the job; the
 //!               commit signs one checkpoint
+//! a model is held: jobs run it again without one unit, for some units; what that moves stands in the evidence
 //! held: the operator says what it is for ─▶ two reviewers, blind to each other, sign ─▶ released (or after the providers' days)
 //! api ◀─ gate: what was released, by permit
 //! ```

@@ -16,6 +16,7 @@
 //! | [`model`] | typed models |
 //! | [`fold`] | blocks of privacy units, clipped contributions |
 //! | [`verify`] | one closed question about one subject |
+//! | [`neighbour`] | units measured, and a view without one, for the neighbour-replay probe |
 //! | [`manifest`] | what a module declares about itself |
 //! | [`message`] | one enum a direction and role |
 //! | [`secret`] | keys on their way to a worker |
@@ -38,6 +39,7 @@ pub mod manifest;
 pub mod memfd;
 pub mod message;
 pub mod model;
+pub mod neighbour;
 pub mod plan;
 pub mod schema;
 pub mod seal;

@@ -109,6 +109,7 @@ const LABELS: &[Label] = &[
     ("table.cells", "Number of cells", "单元格数量"),
     ("model.capacity", "Capacity of the model", "模型容量"),
     ("model.rounding", "Rounding of parameters", "参数取整"),
+    ("model.influence", "Influence of one unit", "单个单元影响"),
     ("model.units", "Least number of units", "最少单元数"),
     // Fates and causes of cells
     ("shown", "Shown", "显示"),
@@ -124,6 +125,11 @@ const LABELS: &[Label] = &[
     ("group", "Group disclosure", "群体泄露"),
     ("complementary", "Hidden to protect another", "互补抑制"),
     ("overflow", "Not computable exactly", "无法精确计算"),
+    // Probe of a model
+    ("random", "at random", "随机"),
+    ("extreme", "extreme", "极端"),
+    ("same", "The same output", "输出相同"),
+    ("differs", "Another output", "输出不同"),
     ("identity", "Linear", "线性"),
     ("logit", "Logistic", "逻辑斯蒂"),
 ];
@@ -143,6 +149,8 @@ const PHRASES: &[(&str, &str)] = &[
     ("applied to every sum, mean and variance", "已对各求和、均值、方差执行"),
     ("applied", "已执行"),
     ("reached", "已达到"),
+    ("# units left out, one at a time", "逐一去除 #1 个单元"),
+    ("applied, for the reviewers", "已执行，结果供审核人查阅"),
     ("# coefficients", "#1 个系数"),
     ("# significant digits", "#1 位有效数字"),
     ("\"suppress\"", "抑制"),

@@ -13,7 +13,7 @@
 //! | `session`, `desk`, `frame` | the cookie; one caller at one page; what surrounds it |
 //! | `kit`, `form`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
 //! | `words`, `words_review`, `words_watch`, `labels` | both languages; closed words, sentences, regulations |
-//! | `overview`, `todo`, `releases`, `release`, `preview`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `overview`, `todo`, `releases`, `release`, `preview`, `probe`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
 //! | `review`, `steps`, `keys` | how a review stands; the forms of its next step; the keys that votes are signed with |
 //! | `alerts`, `orders`, `log` | those for who supervises; `assets/log.js` verifies a leaf in the browser |
 //!
@@ -40,6 +40,7 @@ mod overview;
 mod papers;
 mod people;
 mod preview;
+mod probe;
 mod release;
 mod releases;
 mod review;

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::chart;
 use super::desk::Desk;
-use super::json::{figure, is, list, some, text};
+use super::json::{figure, is, list, text};
 use super::kit::{Cell, Facts, Part, Section, Table, Tone};
+use super::probe::probe;
 
 /// Rows of a previewed table; more are in the artefact itself.
 const ROWS_MAX: usize = 2_000;
@@ -103,19 +104,13 @@ pub(super) fn evidence(desk: &Desk, mut section: Section, evidence: &Value) -> S
     if evidence.pointer("/cells").is_some_and(Value::is_array) {
         section = section.table(cells(desk, evidence));
     }
-    for place in ["/probe/influences", "/influences"] {
-        let influences = list(evidence, place);
-        if !influences.is_empty() {
-            section = influence(desk, section, influences);
-        }
+    if evidence.pointer("/probe").is_some_and(Value::is_object) {
+        section = probe(desk, section, evidence.pointer("/probe").unwrap_or(&Value::Null));
     }
     let mut rest = evidence.clone();
     if let Some(fields) = rest.as_object_mut() {
         fields.remove("cells");
-        fields.remove("influences");
-        if let Some(probe) = fields.get_mut("probe").and_then(Value::as_object_mut) {
-            probe.remove("influences");
-        }
+        fields.remove("probe");
     }
     if rest.as_object().is_some_and(|fields| !fields.is_empty()) { named(desk, section, w.figures_more, &rest) } else { section }
 }
@@ -141,15 +136,6 @@ fn cells(desk: &Desk, evidence: &Value) -> Table {
         ]);
     }
     table
-}
-
-/// Influence of leaving out one unit, one bar a probed unit; nothing on it says which unit it is.
-fn influence(desk: &Desk, section: Section, influences: &[Value]) -> Section {
-    let w = desk.w();
-    let figures = influences.iter().map(|v| if some(v, "/influence") { figure(v, "/influence") } else { scalar(v) });
-    let bars: Vec<(String, f64, String)> =
-        figures.enumerate().map(|(i, told)| (format!("{}", i + 1), told.parse().unwrap_or(0.0), told)).collect();
-    section.part(Part::Chart(chart::bars(w.influence_chart, &bars.len().to_string(), &bars)))
 }
 
 #[cfg(test)]

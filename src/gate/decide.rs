@@ -52,6 +52,11 @@ impl RawOutput {
         Self { contributors: Some((namespace, base, contributors)), ..self }
     }
 
+    /// The models, for what is said of them within the gate.
+    pub(super) fn models(&self) -> &[LinearModel] {
+        &self.models
+    }
+
     /// HMAC-SHA-256(job key, canonical bytes): the same for the same job, whoever replays it; says nothing without the key.
     /// Canonical bytes: postcard of tables, then models.
     pub fn commitment(&self, job_key: &SealKey) -> Result<[u8; 32], StoreError> {
@@ -186,6 +191,8 @@ pub struct Decision {
     pub(super) facts: JobFacts,
     pub(super) policy_digest: [u8; 32],
     pub(super) outputs: Vec<Decided>,
+    /// The models behind those of `outputs` that are models, in order.
+    pub(super) models: Vec<LinearModel>,
     pub(super) commitment: [u8; 32],
     pub(super) audit: Audit,
 }
@@ -218,7 +225,7 @@ impl Decision {
         for model in &raw.models {
             outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);
         }
-        Ok(Self { facts, policy_digest: policy.digest(), outputs, commitment, audit })
+        Ok(Self { facts, policy_digest: policy.digest(), outputs, models: raw.models, commitment, audit })
     }
 
     /// What would have been decided, for the author of a module that ran on synthetic data. No output of real data comes here:

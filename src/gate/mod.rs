@@ -19,6 +19,7 @@ mod ledger;
 mod ledger_tables;
 mod own;
 mod private;
+mod probe;
 mod record;
 mod recovery;
 mod review;
@@ -37,6 +38,7 @@ pub use ledger::{
 pub use ledger_tables::MIGRATION as LEDGER;
 pub use own::MIGRATION as OWN;
 pub use private::{Concluded, Drawn, Noising, RawSums};
+pub use probe::{Baseline, Finding, InfluenceShown, ParameterShown, Picked, Probe, ProbeEvidence, ProbeRun};
 pub(crate) use record::hex;
 pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
 pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait};

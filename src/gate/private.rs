@@ -107,7 +107,17 @@ impl Noising {
             evidence: canonical(&certificate)?,
             checks,
         };
-        Ok((Decision { facts, policy_digest: policy.digest(), outputs: vec![decided], commitment, audit: Audit::default() }, self.spend))
+        Ok((
+            Decision {
+                facts,
+                policy_digest: policy.digest(),
+                outputs: vec![decided],
+                models: Vec::new(),
+                commitment,
+                audit: Audit::default(),
+            },
+            self.spend,
+        ))
     }
 }
 

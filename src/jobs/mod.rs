@@ -19,6 +19,7 @@
 //! | `prepare` | from names to pinned versions, papers and a resolved plan |
 //! | `turns` | whose job is next |
 //! | `produce` | a run through the workers |
+//! | `probe` | a job again without one unit, for some units, before its model's review opens |
 //! | `private` | a run through the private door: reservation, rounds, noise |
 //! | `settle` | ends of private jobs, on the time quantum |
 //! | `verify` | one question about one subject, answered at a fixed time |
@@ -34,6 +35,7 @@ mod import;
 pub mod modules;
 mod prepare;
 mod private;
+mod probe;
 mod produce;
 mod records;
 mod recovery;

@@ -6,6 +6,7 @@ use protocol::message::{GuestFailure, WorkerRole};
 
 use super::JobError;
 use super::prepare::{self, Prepared};
+use super::probe::Probed;
 use super::produce::{Produced, Way};
 use super::records::{Ending, JobRow, change};
 use super::service::Jobs;
@@ -124,6 +125,12 @@ impl Jobs {
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
         let mut decision = Decision::decide(raw, facts, &policy, &job_key, &self.rounding())?;
+        if decision.holds_a_model() {
+            let (drawn, commitment) = (policy.rules().model.probe_units, *decision.commitment());
+            let units = report.get("units").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            let probed = Probed { spec: &job.spec, prepared: &prepared, job_key: &job_key, units, drawn, commitment };
+            decision.probed(&self.probe(&probed, &way, switch)?, &policy)?;
+        }
         // Judged, sealed and recorded one job at a time: what is released between would not have been looked at.
         let _turn = self.audit_turn();
         let artefacts = &self.store().artefacts;

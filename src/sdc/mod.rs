@@ -2,7 +2,7 @@
 //!
 //! [`decide_tables`] applies, cell by cell, the minimum frequency, (n,k) dominance, the p% rule, group disclosure, the rule for zero and
 //! full cells, and then suppression that holds against an attacker; it rounds counts;
-//! [`decide_model`] bounds and rounds a linear model. Sources: Hundepool et al., *Statistical Disclosure Control* (2012), ch. 4;
+//! [`decide_model`] bounds and rounds a linear model; [`influences`] says whether one unit moves a model as no other does. Sources: Hundepool et al., *Statistical Disclosure Control* (2012), ch. 4;
 //! Griffiths et al., *Handbook on Statistical Disclosure Control for Outputs* (2019).
 //!
 //! # What this protects, and what not
@@ -23,6 +23,7 @@ mod derived;
 mod evidence;
 mod exact;
 mod group;
+mod influence;
 mod model;
 mod primary;
 mod rounding;
@@ -32,9 +33,12 @@ mod table;
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod rule_laws;
 
 pub use derived::judge_derived;
 pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};
+pub use influence::{Influences, JUMP_MIN, LARGEST_MIN, PROBED_MIN, Parameter, Probed, Size, influences};
 pub use model::{DecidedModel, ModelTerm, decide_model};
 pub use primary::{Cause, CauseRule};
 pub use rounding::RoundingKey;

@@ -159,6 +159,8 @@ impl EngineSession {
                 | EngineReply::Ready
                 | EngineReply::GuestWanted
                 | EngineReply::Sums(_)
+                | EngineReply::Ranked(_)
+                | EngineReply::Rest { .. }
                 | EngineReply::Answer { .. } => {
                     return Err(WorkerError::OutOfTurn("a table was due"));
                 }

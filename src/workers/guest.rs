@@ -12,7 +12,7 @@ use protocol::table::TableRequest;
 use super::engine::View;
 use super::memory::Share;
 use super::pool::Workers;
-use super::process::{KillSwitch, WorkerError, one_sealed};
+use super::process::{KillSwitch, Process, WorkerError, one_sealed};
 
 /// What a run needs.
 #[derive(Debug)]
@@ -49,32 +49,48 @@ impl Workers {
     /// [`WorkerError`]; on real data none of it is for the operator.
     pub fn run(&self, input: &GuestInput<'_>, share: Share, switch: &KillSwitch) -> Result<GuestOutput, (WorkerError, String)> {
         let mut out = GuestOutput::default();
-        match self.converse(input, share, switch, &mut out) {
+        let ended = self.take(WorkerRole::Guest, share, switch).and_then(|mut worker| converse(&mut worker, input, &mut out));
+        match ended {
             Ok(()) => Ok(out),
             Err(error) => Err((error, out.log)),
         }
     }
 
-    fn converse(&self, input: &GuestInput<'_>, share: Share, switch: &KillSwitch, out: &mut GuestOutput) -> Result<(), WorkerError> {
-        let mut worker = self.take(WorkerRole::Guest, share, switch)?;
-        let request = GuestRequest {
-            columns: input.view.granted().map(|(c, _)| c.clone()).collect(),
-            rows: input.view.rows(),
-            manifest: input.manifest.clone(),
-            seed: input.seed,
-            synthetic: input.synthetic,
-            memory_bytes_max: Limits::STANDARD.guest_memory_bytes_max,
+    /// The same for one of several runs after each other: the memory comes back with the end of the process, however it ended, for the
+    /// next run's. `None` where no process could be started.
+    pub fn run_in_turn(
+        &self,
+        input: &GuestInput<'_>,
+        share: Share,
+        switch: &KillSwitch,
+    ) -> (Result<GuestOutput, WorkerError>, Option<Share>) {
+        let mut worker = match self.take(WorkerRole::Guest, share, switch) {
+            Ok(worker) => worker,
+            Err(error) => return (Err(error), None),
         };
-        let fds: Vec<BorrowedFd<'_>> =
-            std::iter::once(input.code.as_fd()).chain(input.view.granted().map(|(_, fd)| fd.fd().as_fd())).collect();
-        worker.send(&GuestOpening::Run(request), &fds)?;
-        loop {
-            let (reply, fds) = worker.receive()?;
-            match reply {
-                GuestReply::Finished => return Ok(()),
-                GuestReply::Failed(failure) => return Err(failure.into()),
-                other => take(other, fds, input, out)?,
-            }
+        let mut out = GuestOutput::default();
+        let ended = converse(&mut worker, input, &mut out);
+        (ended.map(|()| out), worker.into_share())
+    }
+}
+
+fn converse(worker: &mut Process, input: &GuestInput<'_>, out: &mut GuestOutput) -> Result<(), WorkerError> {
+    let request = GuestRequest {
+        columns: input.view.granted().map(|(c, _)| c.clone()).collect(),
+        rows: input.view.rows(),
+        manifest: input.manifest.clone(),
+        seed: input.seed,
+        synthetic: input.synthetic,
+        memory_bytes_max: Limits::STANDARD.guest_memory_bytes_max,
+    };
+    let fds: Vec<BorrowedFd<'_>> = std::iter::once(input.code.as_fd()).chain(input.view.granted().map(|(_, fd)| fd.fd().as_fd())).collect();
+    worker.send(&GuestOpening::Run(request), &fds)?;
+    loop {
+        let (reply, fds) = worker.receive()?;
+        match reply {
+            GuestReply::Finished => return Ok(()),
+            GuestReply::Failed(failure) => return Err(failure.into()),
+            other => take(other, fds, input, out)?,
         }
     }
 }

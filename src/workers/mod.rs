@@ -12,6 +12,7 @@
 //! | `probe` | the layers of the jail that this machine offers |
 //! | `pool` | children that wait, started before they are needed |
 //! | `ingest`, `compile`, `engine`, `guest` | one conversation each |
+//! | `neighbour` | units measured, and the view without one of them |
 //! | `fold` | rounds of exact sums, the guests that map blocks, the guest that updates |
 //! | `verify` | one question about one subject |
 //! | `cache` | fused views as sealed memory, held and never mapped |
@@ -24,6 +25,7 @@ mod fold;
 mod guest;
 mod ingest;
 mod memory;
+mod neighbour;
 mod pool;
 mod probe;
 mod process;

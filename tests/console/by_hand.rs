@@ -125,6 +125,23 @@ pub fn forms_are_of_their_session(world: &World) {
     }
 }
 
+pub fn a_reviewer_sees_the_probe(world: &World) {
+    let mut reviewer = Hand::signed_in(world, "reviewer-song");
+    let page = format!("/console/releases/{}", world.models[0]);
+    for (lang, texts) in [
+        ("en", ["Influence of one unit in the probe", "drawn at random", "Could hide without a finding"]),
+        ("zh", ["单个单元探测影响", "随机抽取", "不触发发现的最大变动"]),
+    ] {
+        reviewer.get(&format!("/console/language/{lang}?to=/console/releases"));
+        let closed = reviewer.get(&page).html;
+        assert!(texts[..].iter().all(|text| !closed.contains(text)), "only the review copy has it");
+        let mark = mark(&closed);
+        let opened = reviewer.post(&format!("{page}/copy"), &[("mark", &mark)], &[]).html;
+        assert!(texts.iter().all(|text| opened.contains(text)) && opened.contains("<svg class=\"bars\""), "{opened}");
+        assert!(!opened.contains("NaN") && !opened.contains("\"unit\""), "{opened}");
+    }
+}
+
 pub fn a_session_ends_with_its_token(world: &World) {
     let server = &world.server;
     server.admin.post("/v1/principals", &serde_json::json!({ "id": "leaver", "org": "platform", "role": "security_admin" })).good();

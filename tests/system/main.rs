@@ -16,6 +16,7 @@ mod crash;
 mod differences;
 mod lifecycle;
 mod log;
+mod probe;
 mod random;
 mod refusals;
 mod replay;

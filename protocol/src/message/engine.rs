@@ -6,6 +6,7 @@ use crate::fold::{Floats, FoldError, FoldPlan};
 use crate::limits::LimitExceeded;
 use crate::manifest::DerivedColumn;
 use crate::message::GuestFailure;
+use crate::neighbour::{RankRequest, Ranked};
 use crate::plan::FusePlan;
 use crate::plan::FusionReport;
 use crate::plan::ViewColumn;
@@ -56,6 +57,13 @@ pub enum EngineRequest {
     /// Map every block under this state, clip, sum. Answer: [`EngineReply::GuestWanted`] whenever a guest is needed, then
     /// [`EngineReply::Sums`], then [`EngineReply::Done`].
     Round(Floats),
+    /// Measure units, and name those that stand out. Answer: [`EngineReply::Ranked`].
+    Rank(RankRequest),
+    /// The granted columns without the rows of the unit at this place. Answer: [`EngineReply::Rest`].
+    Without {
+        /// Place in the engine's order of units.
+        unit: u64,
+    },
     /// Hand one subject's rows to a guest. Descriptor: the socket to it. Answer: [`EngineReply::Answer`].
     Subject(SubjectPlan),
 }
@@ -111,6 +119,13 @@ pub enum EngineReply {
     GuestWanted,
     /// More coordinates of the exact sums, in steps of the grid.
     Sums(Vec<i128>),
+    /// Units as they are measured.
+    Ranked(Ranked),
+    /// The view without a unit. Descriptors: one sealed memfd a granted column, in the view's order.
+    Rest {
+        /// Rows that are left.
+        rows: u64,
+    },
     /// A verification came to an end.
     Answer {
         /// Number of the label; 0 where the subject has no rows, whatever the guest said, and where it gave no answer.

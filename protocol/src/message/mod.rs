@@ -53,6 +53,7 @@ mod tests {
     use crate::fold::*;
     use crate::limits::LimitExceeded;
     use crate::manifest::{DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
+    use crate::neighbour::{Measured, RankRequest, Ranked};
     use crate::plan::{
         ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput,
         RowFilter, RowIdentity, Transform, ViewColumn, ViewType, Visibility,
@@ -188,6 +189,11 @@ mod tests {
             linkage: Some(LinkageKey::ResidentId),
             key: SecretKey([4; 32]),
         }));
+        let named = vec![Measured { unit: 1, rows: 2, mean_permille: 3, largest_permille: 4 }];
+        crosses(EngineRequest::Rank(RankRequest { columns: vec!["a".into()], units: vec![1], most_rows: 2, farthest: 3 }));
+        crosses(EngineRequest::Without { unit: 7 });
+        crosses(EngineReply::Ranked(Ranked { named, most_rows: vec![], farthest: vec![] }));
+        crosses(EngineReply::Rest { rows: 9 });
         crosses(EngineReply::Answer { label: 1, failure: Some(GuestFailure::Trap) });
         crosses(GuestOpening::Answer(VerifyStart { manifest: verify(), fuel: 1, memory_bytes_max: 2 }));
         crosses(SubjectRows { rows: 2, values: Integers(vec![1, 2]), missing: Octets(vec![0, 1]) });

@@ -15,6 +15,7 @@
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
 //! | `table` | requests resolved, cells told |
 //! | `subject` | one subject's rows handed to a guest: verification |
+//! | `neighbour` | the view without one unit, and which units stand out: the neighbour-replay probe |
 //! | `fold` | blocks of units, clipped and summed exactly: the private door |
 //!
 //! Rows of one privacy unit stand next to each other in every view (sorted by a keyed hash of the unit), so that all evidence
@@ -27,6 +28,7 @@ mod identity;
 mod join;
 mod key;
 mod load;
+mod neighbour;
 mod output;
 mod parallel;
 mod reduce;
@@ -49,7 +51,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, or one `Fold`, or one `Subject`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, `Rank` and `Without`, or one `Fold`, or one `Subject`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -73,6 +75,19 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
                         if contributors { answer_contributors(channel, view, &derived, &tables) } else { Ok(()) }
                     })
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Rank(request) => match &view {
+                Some(view) => {
+                    guarded(|| neighbour::rank(view, &request)).and_then(|ranked| Ok(channel.send(&EngineReply::Ranked(ranked), &[])?))
+                }
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Without { unit } => match &view {
+                Some(view) => guarded(|| neighbour::without(view, unit)).and_then(|(fds, rows)| {
+                    let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+                    Ok(channel.send(&EngineReply::Rest { rows }, &fds)?)
+                }),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Fold(plan) => match &view {

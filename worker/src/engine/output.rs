@@ -56,9 +56,10 @@ pub(super) fn write(
 }
 
 /// Values and, where one is missing, the validity bitmap.
-type Values<T> = (Vec<T>, Option<Vec<u8>>);
+pub(super) type Values<T> = (Vec<T>, Option<Vec<u8>>);
 
-fn gather<T: Default>(rows: &[u32], value: impl Fn(u32) -> Option<T>) -> Values<T> {
+/// The values of `rows`.
+pub(super) fn gather<T: Default>(rows: &[u32], value: impl Fn(u32) -> Option<T>) -> Values<T> {
     let mut validity = vec![0u8; rows.len().div_ceil(8)];
     let mut missing = false;
     let mut values = Vec::with_capacity(rows.len());
@@ -74,8 +75,10 @@ fn gather<T: Default>(rows: &[u32], value: impl Fn(u32) -> Option<T>) -> Values<
 }
 
 /// A column about to be written.
-enum Content {
+pub(super) enum Content {
+    /// Integers.
     Ints(Values<i64>),
+    /// Codes, and the labels that they stand for.
     Codes(Values<u32>, Vec<String>),
 }
 
@@ -193,7 +196,11 @@ fn foreign(plan: &FusePlan, rows: &[Vec<u32>]) -> Result<(ViewColumn, OwnedFd), 
     Ok((hidden("foreign", ViewType::Number { scale: 0, min: 0, max: 1 }, Visibility::Foreign), seal(&Content::Ints((flags, None)))?))
 }
 
-fn seal(content: &Content) -> Result<OwnedFd, EngineFailure> {
+/// The column in sealed memory.
+///
+/// # Errors
+/// [`EngineFailure::Internal`] where memory runs out.
+pub(super) fn seal(content: &Content) -> Result<OwnedFd, EngineFailure> {
     let mut memory = MemfdWriter::create("view").map_err(|_| EngineFailure::Internal)?;
     let written = match content {
         Content::Ints((values, validity)) => write_column(Parts::I64(values), validity.as_deref(), &mut memory),

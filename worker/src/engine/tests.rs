@@ -292,6 +292,30 @@ pub(super) fn case(seed: u64) -> Case {
     Case { members: vec![firms, loans, grades], plan, pseudonym: [seed as u8; 32] }
 }
 
+/// The case without one unit: all its rows and its consents gone.
+pub(super) fn without(case: &Case, unit: &str) -> Case {
+    let mut less = case.clone();
+    for member in &mut less.members[..2] {
+        let gone: Vec<bool> = member.data[0].iter().map(|v| *v == text(unit)).collect();
+        for column in &mut member.data {
+            let mut row = 0..;
+            column.retain(|_| !gone[row.next().unwrap()]);
+        }
+        member.plan.rows = member.data[0].len() as u64;
+        if let Some([units, purposes, expiries]) = &mut member.consents {
+            let gone: Vec<bool> = units.iter().map(|v| *v == text(unit)).collect();
+            for column in [units, purposes, expiries] {
+                let mut row = 0..;
+                column.retain(|_| !gone[row.next().unwrap()]);
+            }
+        }
+    }
+    for (planned, member) in less.plan.members.iter_mut().zip(&less.members) {
+        *planned = member.plan.clone();
+    }
+    less
+}
+
 /// A naive view row: granted values, the unit, whether it is foreign.
 type Row = (Vec<Opt>, Val, bool);
 

@@ -58,6 +58,12 @@ impl View {
         Some((&column.ty, Column::parse(memory).ok()?))
     }
 
+    /// Every granted column, in the view's order.
+    pub(super) fn all_granted(&self) -> impl Iterator<Item = Result<(&ViewType, Column<'_>), EngineFailure>> {
+        let granted = self.columns.iter().filter(|(c, _)| c.visibility == Visibility::Granted);
+        granted.map(|(column, memory)| Ok((&column.ty, Column::parse(memory).map_err(|_| EngineFailure::Column)?)))
+    }
+
     /// What tells base rows apart, for sets of contributors.
     pub(super) fn identity(&self) -> Result<&[i64], EngineFailure> {
         self.hidden(Visibility::RowIdentity)

@@ -87,7 +87,7 @@ fn first_word(tag: &hmac::Tag) -> u64 {
 ///
 /// # Errors
 /// [`EngineFailure::Column`] where rows of a unit are not adjacent: it would be several blocks, and pay for one.
-pub(super) fn runs(view: &View) -> Result<(&[i64], Vec<u32>), EngineFailure> {
+pub(in crate::engine) fn runs(view: &View) -> Result<(&[i64], Vec<u32>), EngineFailure> {
     let ordinals = view.hidden(Visibility::UnitOrdinal)?;
     let mut starts: Vec<u32> = Vec::with_capacity(usize::try_from(view.units).unwrap_or(0).saturating_add(1));
     let mut last = None;

@@ -17,7 +17,7 @@
 //! 3. whatever comes back, what is added is a vector of whole steps whose norm was checked in integers (`reduce`);
 //! 4. sums are exact in 128 bits: 2^31 blocks times 2^52 steps are below 2^84.
 
-mod blocks;
+pub(super) mod blocks;
 mod built_in;
 pub(super) mod columns;
 mod guest;

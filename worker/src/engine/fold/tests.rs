@@ -8,7 +8,7 @@ use protocol::manifest::{FoldColumn, FoldType};
 use protocol::message::SecretKey;
 use protocol::plan::Visibility;
 
-use super::super::tests::{Case, Rng, at, case, text};
+use super::super::tests::{Case, Rng, at, case, text, without};
 use super::blocks::Units;
 use super::columns::Columns;
 use super::reduce::Sums;
@@ -61,30 +61,6 @@ fn parts(view: &View, blocks: Blocks, rows_max: u32) -> Parts {
     }
     assert_eq!(parts.len() as u64, view.units);
     parts
-}
-
-/// The case without one unit: all its rows and its consents gone.
-fn without(case: &Case, unit: &str) -> Case {
-    let mut less = case.clone();
-    for member in &mut less.members[..2] {
-        let gone: Vec<bool> = member.data[0].iter().map(|v| *v == text(unit)).collect();
-        for column in &mut member.data {
-            let mut row = 0..;
-            column.retain(|_| !gone[row.next().unwrap()]);
-        }
-        member.plan.rows = member.data[0].len() as u64;
-        if let Some([units, purposes, expiries]) = &mut member.consents {
-            let gone: Vec<bool> = units.iter().map(|v| *v == text(unit)).collect();
-            for column in [units, purposes, expiries] {
-                let mut row = 0..;
-                column.retain(|_| !gone[row.next().unwrap()]);
-            }
-        }
-    }
-    for (planned, member) in less.plan.members.iter_mut().zip(&less.members) {
-        *planned = member.plan.clone();
-    }
-    less
 }
 
 #[test]
