@@ -26,8 +26,17 @@ pub(super) fn severity(desk: &Desk, word: &str) -> Cell {
     Cell::chip(tone, desk.say(word))
 }
 
-fn name(desk: &Desk, rule: &AlertRule) -> &'static str {
-    if desk.lang() == Lang::Zh { rule.zh } else { rule.en }
+/// One of two texts, as a sentence begins.
+fn said(desk: &Desk, en: &str, zh: &str) -> String {
+    if desk.lang() == Lang::Zh {
+        return zh.to_owned();
+    }
+    let mut letters = en.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn name(desk: &Desk, rule: &AlertRule) -> String {
+    said(desk, rule.en, rule.zh)
 }
 
 /// What an alert is about, with the page of it.
@@ -91,7 +100,7 @@ pub(super) async fn list(desk: Desk) -> Shown {
             (all, new) => Cell::link(format!("#{}", anchor(rule)), all.to_string()).and_chip(Tone::Bad, format!("{new} {}", watch.unseen)),
         };
         let word = serde_json::to_value(rule.severity).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-        let when = if desk.lang() == Lang::Zh { rule.when_zh } else { rule.when_en };
+        let when = said(&desk, rule.when_en, rule.when_zh);
         let articles = clauses(&desk, &json!({ "clauses": rule.clauses }), "/clauses");
         watched.push(vec![
             Cell::text(name(&desk, rule)).line().and_code(rule.id),
@@ -125,10 +134,9 @@ fn counts(desk: &Desk, alerts: &[Value]) -> Section {
 
 fn standing(desk: &Desk, rule: &'static AlertRule, found: &[&Value]) -> Section {
     let (w, watch) = (desk.w(), desk.lang().watch());
-    let zh = desk.lang() == Lang::Zh;
     let first = found.first().copied().unwrap_or(&Value::Null);
     let facts = Facts::default()
-        .add(w.remedy, Cell::text(if zh { rule.remedy_zh } else { rule.remedy_en }))
+        .add(w.remedy, Cell::text(said(desk, rule.remedy_en, rule.remedy_zh)))
         .add(w.threshold, Cell::text(labels::phrase(desk.lang(), text(first, "/threshold"))))
         .add(w.rule, Cell::code(rule.id))
         .add(w.clauses, clauses(desk, first, "/clauses"));
@@ -152,7 +160,7 @@ fn standing(desk: &Desk, rule: &'static AlertRule, found: &[&Value]) -> Section 
         ]);
     }
     let mut section = Section::named(anchor(rule), name(desk, rule));
-    section = section.hint(if zh { rule.when_zh } else { rule.when_en }).facts(facts).table(table);
+    section = section.hint(said(desk, rule.when_en, rule.when_zh)).facts(facts).table(table);
     let new: Vec<(String, String)> = found
         .iter()
         .filter(|a| unseen(a))

@@ -11,7 +11,7 @@ use super::overview::short;
 use crate::policy::Role;
 
 /// Uses of one's data that the catalogue's page shows; the list of outputs has them all.
-const USES_MAX: usize = 20;
+const USES_MAX: usize = 10;
 
 fn table(desk: &Desk, caption: &str, entries: &[&Value]) -> Table {
     let w = desk.w();
@@ -57,8 +57,8 @@ async fn uses(desk: &Desk) -> Result<Section, Trouble> {
     let watch = desk.lang().watch();
     let releases = desk.get("/v1/releases").await?;
     let own = |r: &&Value| items(r, "/facts/sources").iter().any(|s| text(s, "/owner") == desk.me().org.as_str());
-    let rests: Vec<&Value> = items(&releases, "").iter().filter(own).take(USES_MAX).collect();
-    let table = short(desk, watch.uses_own, &rests);
+    let rests: Vec<&Value> = items(&releases, "").iter().filter(own).collect();
+    let table = short(desk, watch.uses_own, rests.get(..USES_MAX.min(rests.len())).unwrap_or_default()).out_of(rests.len());
     let all = vec![("/console/releases".to_owned(), watch.uses_all.to_owned(), false)];
     Ok(Section::new("uses", watch.uses_own).hint(watch.uses_own_text).table(table).part(Part::Links(desk.w().uses.to_owned(), all)))
 }

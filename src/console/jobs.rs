@@ -13,6 +13,8 @@ use crate::policy::Role;
 
 /// Who submits jobs.
 const SUBMITS: &[Role] = &[Role::Operator, Role::Researcher];
+/// Outputs of a job that are named; the list of outputs has the others.
+const OUTPUTS_MAX: usize = 5;
 /// Phases in their order.
 const PHASES: [&str; 4] = ["queued", "running", "in_review", "done"];
 
@@ -50,7 +52,13 @@ pub(super) async fn list(desk: Desk) -> Shown {
 }
 
 fn outputs(job: &Value) -> Cell {
-    texts(job, "/releases").into_iter().fold(Cell::default(), |cell, id| cell.line().and_link(format!("/console/releases/{id}"), id))
+    let all = texts(job, "/releases");
+    let shown = all.iter().take(OUTPUTS_MAX);
+    let cell = shown.fold(Cell::default(), |cell, id| cell.line().and_link(format!("/console/releases/{id}"), *id));
+    match all.len().saturating_sub(OUTPUTS_MAX) {
+        0 => cell,
+        more => cell.line().and_link(format!("/console/releases?q={}", text(job, "/id")), format!("+ {more}")),
+    }
 }
 
 async fn form(desk: &Desk) -> Result<Form, Trouble> {

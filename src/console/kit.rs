@@ -184,13 +184,15 @@ pub(super) struct Table {
     class: &'static str,
     /// Whether the heading above says what the caption says.
     captioned: bool,
+    /// How many rows there are, where not all are here.
+    total: usize,
 }
 
 impl Table {
     /// An empty table. `empty` is said where no row comes.
     pub fn new(caption: impl Into<String>, heads: &[&str], empty: impl Into<String>) -> Self {
         let heads = heads.iter().map(|text| Head { text: (*text).to_owned(), numeric: false }).collect();
-        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "", captioned: false }
+        Self { caption: caption.into(), heads, rows: Vec::new(), empty: empty.into(), class: "", captioned: false, total: 0 }
     }
     /// The columns from `first` hold figures.
     #[must_use]
@@ -203,6 +205,16 @@ impl Table {
     pub fn wide(mut self) -> Self {
         self.class = "wide";
         self
+    }
+    /// There are so many rows in all; the table has the first.
+    #[must_use]
+    pub fn out_of(mut self, total: usize) -> Self {
+        self.total = total;
+        self
+    }
+    fn count(&self) -> String {
+        let here = self.rows.len();
+        if self.total > here { format!("{here} / {}", self.total) } else { here.to_string() }
     }
     /// One more row.
     pub fn push(&mut self, row: Vec<Cell>) {
@@ -266,6 +278,8 @@ pub(super) enum Part {
     Facts(Facts),
     /// A table.
     Table(Table),
+    /// A table that opens on demand, under these words: figures of a drawing.
+    Folded(String, Table),
     /// A form.
     Form(Form),
     /// A drawing, made by [`super::chart`] (its texts are escaped there).
@@ -310,8 +324,8 @@ pub(super) struct Section {
     pub title: String,
     /// What it is about.
     pub hint: String,
-    /// Rows of the table that it is named for.
-    pub count: Option<usize>,
+    /// Rows of the table that it is named for, and how many there are in all.
+    pub count: Option<String>,
     /// Its content.
     pub parts: Vec<Part>,
 }
@@ -332,7 +346,7 @@ impl Section {
         match &mut part {
             Part::Table(table) if table.caption == self.title => {
                 table.captioned = true;
-                self.count = Some(table.rows.len());
+                self.count = Some(table.count());
             }
             Part::Chart(chart) => chart.under(&self.title),
             _ => {}

@@ -107,7 +107,10 @@ const LABELS: &[Label] = &[
     ("table.attacker", "Attack on suppressed cells", "抑制单元攻击检验"),
     ("table.zero_cells", "Zero and full cells", "零值与满值单元"),
     ("table.cells", "Number of cells", "单元格数量"),
+    ("audit.differences", "Differences with released tables", "与已出域表的差分检验"),
     ("model.capacity", "Capacity of the model", "模型容量"),
+    ("model.ratio", "Units for each parameter", "单参数单元数"),
+    ("model.group", "Units of each leaf and level", "叶节点与类别单元数"),
     ("model.rounding", "Rounding of parameters", "参数取整"),
     ("model.influence", "Influence of one unit", "单个单元影响"),
     ("model.units", "Least number of units", "最少单元数"),
@@ -123,6 +126,7 @@ const LABELS: &[Label] = &[
     ("p_percent", "p% rule", "p% 规则"),
     ("quantile_tail", "Tail of a quantile", "分位数尾部"),
     ("group", "Group disclosure", "群体泄露"),
+    ("own_values", "A value of the operator's own with too few units", "自有字段取值单元不足"),
     ("complementary", "Hidden to protect another", "互补抑制"),
     ("overflow", "Not computable exactly", "无法精确计算"),
     // Probe of a model
@@ -149,6 +153,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("applied to every sum, mean and variance", "已对各求和、均值、方差执行"),
     ("applied", "已执行"),
     ("reached", "已达到"),
+    ("applied, with all that was released before", "已执行，含全部已出域表"),
     ("# units left out, one at a time", "逐一去除 #1 个单元"),
     ("applied, for the reviewers", "已执行，结果供审核人查阅"),
     ("# coefficients", "#1 个系数"),
@@ -189,6 +194,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("# % of # outputs or more", "#2 个及以上输出的 #1%"),
     ("the day of the order", "整改令期限"),
     ("no fault", "无异常"),
+    ("the witness cosigned a log that is not this one", "见证方联署的日志与本日志不一致"),
     ("a checkpoint that is remembered", "与留存检查点不符"),
     ("all releases", "全部出域"),
     ("# freeze", "#1 项暂停"),
@@ -318,7 +324,8 @@ mod tests {
 
     #[test]
     fn every_clause_of_a_rule_is_of_a_regulation_in_the_legend() {
-        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses) {
+        let alerts = crate::supervision::ALERTS.iter().flat_map(|rule| rule.clauses);
+        for clause in crate::refusal::RULES.iter().flat_map(|rule| rule.clauses).chain(alerts) {
             assert!(REGULATIONS.iter().any(|(sign, ..)| clause.starts_with(*sign)), "{clause}");
             assert_ne!(article(Lang::Zh, clause), *clause);
         }

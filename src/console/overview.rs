@@ -24,13 +24,13 @@ pub(super) async fn show(desk: Desk) -> Shown {
     let answer = desk.get("/v1/releases").await?;
     let all = list(&answer, "");
     let w = desk.w();
-    let waiting: Vec<&Value> = all.iter().filter(|r| text(r, "/state") == "held").take(LATEST).collect();
-    let latest: Vec<&Value> = all.iter().filter(|r| text(r, "/state") != "held").take(LATEST).collect();
+    let (waiting, decided): (Vec<&Value>, Vec<&Value>) = all.iter().partition(|r| text(r, "/state") == "held");
+    let of = |caption: &str, all: &[&Value]| short(&desk, caption, all.get(..LATEST.min(all.len())).unwrap_or_default()).out_of(all.len());
     let mut page = desk.page(w.overview).lead(w.overview_lead).section(indicators(&desk, all));
     if let Some(todo) = todo::section(&desk, all).await? {
         page = page.section(todo);
     }
-    page = page.section(Section::new("waiting", w.waiting).table(short(&desk, w.waiting, &waiting)));
+    page = page.section(Section::new("waiting", w.waiting).table(of(w.waiting, &waiting)));
     if desk.is(alerts::WATCHES) {
         let standing = desk.get("/v1/alerts").await?;
         page = page.section(Section::new("alerts", desk.lang().watch().alerts).table(alerts::short(&desk, &standing)));
@@ -38,7 +38,7 @@ pub(super) async fn show(desk: Desk) -> Shown {
     Ok(page
         .section(history(&desk, all))
         .section(budgets(&desk).await?)
-        .section(Section::new("latest", w.latest).table(short(&desk, w.latest, &latest)))
+        .section(Section::new("latest", w.latest).table(of(w.latest, &decided)))
         .show())
 }
 
@@ -100,7 +100,7 @@ fn history(desk: &Desk, all: &[Value]) -> Section {
     Section::new("history", w.history)
         .hint(w.history_text)
         .part(Part::Chart(chart::stacked(w.history, w.history_text, &parts, &columns)))
-        .table(table)
+        .part(Part::Folded(desk.lang().watch().figures.to_owned(), table))
 }
 
 /// Budgets of the kinds of identifier that the plans the caller sees are about.

@@ -11,6 +11,7 @@ use super::labels::REGULATIONS;
 use super::words::Lang;
 use crate::policy::Role;
 use crate::refusal::RULES;
+use crate::supervision::ALERTS;
 
 /// Accounts.
 pub(super) async fn accounts(desk: Desk) -> Shown {
@@ -94,7 +95,8 @@ pub(super) async fn clauses(desk: Desk) -> Shown {
     let w = desk.w();
     let mut titles = Table::new(w.regulation, &[w.sign, w.regulation, w.in_force_from, w.articles_used], w.none_yet);
     for (sign, zh, en, since_zh, since_en) in REGULATIONS {
-        let mut articles: Vec<u32> = RULES.iter().flat_map(|r| r.clauses).filter_map(|c| c.strip_prefix(sign)?.parse().ok()).collect();
+        let named = RULES.iter().flat_map(|r| r.clauses).chain(ALERTS.iter().flat_map(|a| a.clauses));
+        let mut articles: Vec<u32> = named.filter_map(|c| c.strip_prefix(sign)?.parse().ok()).collect();
         articles.sort_unstable();
         articles.dedup();
         let articles: Vec<String> = articles.iter().map(|n| format!("{sign}{n}")).collect();

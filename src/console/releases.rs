@@ -286,7 +286,7 @@ pub(super) async fn list(desk: Desk, Query(query): Query<Asked>) -> Shown {
     let pages = matching.len().div_ceil(per).max(1);
     let page = asked(&query, "page").parse::<usize>().unwrap_or(1).clamp(1, pages);
     let shown: Vec<&Value> = matching.iter().skip((page - 1) * per).take(per).copied().collect();
-    let mut section = Section::new("list", "").table(table(&desk, &papers, &shown));
+    let mut section = Section::new("list", "").table(table(&desk, &papers, &shown).out_of(matching.len()));
     if pages > 1 {
         let links = (1..=pages).map(|n| (with(&query, "page", &n.to_string()), n.to_string(), n == page)).collect();
         section = section.part(Part::Links(desk.w().pages.to_owned(), links));

@@ -98,7 +98,7 @@ words! { Words:
     contents = "On this page" | "本页内容";
     footer = "Screens hold no raw values. Every decision, denials included, is in the transparency log." | "页面不含原始数据。每项决定(含拒绝)均记入透明日志。";
     frozen_banner = "All releases are stopped." | "已暂停全部出域。";
-    frozen_banner_more = "Nothing leaves until the data authority lifts the freeze." | "数据主管部门解除前，任何结果不得出域。";
+    frozen_banner_more = "Nothing leaves until the data authority lifts the freeze or signs a recovery." | "数据主管部门解除暂停或签署恢复前，任何结果不得出域。";
     refused = "Refused" | "未予办理";
     rule = "Rule" | "规则";
     remedy = "What to do" | "补救办法";
@@ -237,6 +237,15 @@ words! { Words:
     feature = "Feature" | "特征";
     coefficient = "Coefficient" | "系数";
     intercept = "Intercept" | "截距";
+    tree = "Tree" | "树";
+    node = "Node" | "节点";
+    children = "Where it holds · elsewhere" | "满足 · 不满足";
+    base = "Base" | "基准值";
+    layer = "Layer" | "层";
+    output_n = "Output" | "输出";
+    activation = "Activation" | "激活函数";
+    weights = "Weights" | "权重";
+    bias = "Bias" | "偏置";
     coefficients_chart = "Coefficients of the model" | "模型系数";
     link_function = "Link" | "联系函数";
     digits = "Significant digits" | "有效数字";

@@ -121,6 +121,7 @@ words! { WatchWords:
     step_signature_about = "The checkpoint is signed by this key (Ed25519)." | "检查点由该公钥签名(Ed25519)。";
     path_left = "left" | "左";
     path_right = "right" | "右";
+    figures = "Figures" | "统计数据";
     // What waits for whoever looks
     todo = "Waits for you" | "待您办理";
     todo_none = "Nothing waits for you." | "暂无待办事项。";
