@@ -239,7 +239,7 @@ words! { Words:
     intercept = "Intercept" | "截距";
     tree = "Tree" | "树";
     node = "Node" | "节点";
-    children = "Where it holds · elsewhere" | "满足 · 不满足";
+    children = "Where it holds, and elsewhere" | "满足 · 不满足";
     base = "Base" | "基准值";
     layer = "Layer" | "层";
     output_n = "Output" | "输出";

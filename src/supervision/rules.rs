@@ -98,13 +98,13 @@ alerts! {
     RECTIFICATION = "rectification.overdue" Urgent ["X63", "C33", "C63"] "rectification overdue" | "整改逾期":
         "an order to put something right is past its day" | "整改令超过期限未办结",
         "close the order if it is done; else stop the organisation's releases" | "已整改的予以办结；未整改的暂停该单位出域";
+    LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":
+        "the last check of the published log found a fault" | "最近一次日志校验发现问题",
+        "stop releases, keep a copy of the log, and verify it with a checkpoint that was kept elsewhere" | "暂停出域、留存日志副本，并用异地留存的检查点复核";
     WITNESS = "log.witness" Urgent ["X31", "S8"] "the witness contradicts the log" | "见证方与日志矛盾":
         "the witness cosigned another history of the log, or more leaves than it has" | "见证方联署过的历史与日志不一致，或联署的条目多于现有条目",
         "compare the log with the witness's checkpoint; put the newer database back, or have the recovery signed and the witness begin anew"
         | "将日志与见证方检查点比对；换回较新数据库，或签署恢复后由见证方重新开始";
-    LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":
-        "the last check of the published log found a fault" | "最近一次日志校验发现问题",
-        "stop releases, keep a copy of the log, and verify it with a checkpoint that was kept elsewhere" | "暂停出域、留存日志副本，并用异地留存的检查点复核";
     ROLLED_BACK = "log.rolled_back" Urgent ["X57", "C36", "X31", "S8"] "the database is behind its log" | "数据库落后于日志":
         "a start found the database behind a checkpoint that is remembered of its log; nothing is accepted and nothing leaves until a newer one is put back or a recovery is signed"
         | "启动时发现数据库落后于留存的日志检查点；在换回较新数据库或签署恢复前，不受理、不出域",

@@ -175,7 +175,7 @@ fn verified(world: &mut World) {
     let (size, remembered) = world.checkpoint();
     world.server.stop();
     world.verified_log(&remembered, size);
-    let (note, log) = (world.server.data().join("remembered"), world.server.data().join("log"));
+    let (note, log) = (world.server.data().join("remembered.note"), world.server.data().join("log"));
     std::fs::write(&note, &remembered).unwrap();
     let arguments = ["log", "verify", log.to_str().unwrap(), "--key", &world.server.log_key, "--remembered", note.to_str().unwrap()];
     let (out, err, code) = crate::support::fusebox(&arguments);

@@ -203,7 +203,7 @@ fn account(world: &mut World, known: &Known) {
     assert_eq!(files("segments"), rows("SELECT count(*) FROM segment"));
     assert_eq!(files("artefacts"), rows("SELECT count(*) FROM artefact WHERE file IS NOT NULL"));
     assert_eq!(files("work"), 0);
-    let (note, log) = (data.join("remembered"), data.join("log"));
+    let (note, log) = (data.join("remembered.note"), data.join("log"));
     std::fs::write(&note, &remembered).unwrap();
     let arguments = ["log", "verify", log.to_str().unwrap(), "--key", &world.server.log_key, "--remembered", note.to_str().unwrap()];
     let (out, err, code) = crate::support::fusebox(&arguments);
