@@ -17,7 +17,8 @@ use protocol::jail::Waived;
 use protocol::limits::Limits;
 use serde::Deserialize;
 
-use crate::api::Settings;
+use crate::api::{Settings, WitnessSettings};
+use crate::tlog::WitnessKey;
 use crate::workers::WorkerSettings;
 
 /// Start of every environment variable: `FUSEBOX_LISTEN` is over `listen`.
@@ -64,6 +65,9 @@ struct Written {
     upload_timeout_s: Option<u64>,
     upload_bytes_max: Option<u64>,
     log_checked_every_s: Option<u64>,
+    witness_url: Option<String>,
+    witness_key: Option<String>,
+    witness_required: Option<bool>,
     shutdown_grace_s: Option<u64>,
 }
 
@@ -96,7 +100,8 @@ impl Config {
             let Some(name) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase).filter(|n| NAMES.contains(&n.as_str())) else {
                 continue;
             };
-            let value = value.parse().map_or(toml::Value::String(value), toml::Value::Integer);
+            let plain = value.parse().map(toml::Value::Integer).ok().or_else(|| value.parse().map(toml::Value::Boolean).ok());
+            let value = plain.unwrap_or(toml::Value::String(value));
             table.insert(name, value);
         }
         let written: Written = table.try_into().map_err(|e: toml::de::Error| ConfigError::Form(e.message().to_owned()))?;
@@ -105,7 +110,7 @@ impl Config {
 }
 
 /// The elements that the environment may set.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 25] = [
     "data_dir",
     "remembered_dir",
     "worker",
@@ -127,6 +132,9 @@ const NAMES: [&str; 22] = [
     "upload_timeout_s",
     "upload_bytes_max",
     "log_checked_every_s",
+    "witness_url",
+    "witness_key",
+    "witness_required",
     "shutdown_grace_s",
 ];
 
@@ -140,6 +148,23 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
     match value {
         Some(v) if v < min || v > max => Err(ConfigError::Range { name, why: format!("out of range: {min} to {max}") }),
         value => Ok(value.unwrap_or(safe)),
+    }
+}
+
+/// The witness, where one is named: address and key together.
+fn witness(url: Option<&str>, key: Option<&str>, required: Option<bool>) -> Result<Option<WitnessSettings>, ConfigError> {
+    let bad = |name, why: &str| ConfigError::Range { name, why: why.to_owned() };
+    match (url, key) {
+        (None, None) if required == Some(true) => Err(bad("witness_required", "needed together with `witness_url` and `witness_key`")),
+        (None, None) => Ok(None),
+        (Some(url), Some(key)) => {
+            let key = WitnessKey::parse(key).map_err(|_| bad("witness_key", "not the key that `fusebox witness init` printed"))?;
+            if !url.starts_with("http://") {
+                return Err(bad("witness_url", "not an address that begins with `http://`"));
+            }
+            Ok(Some(WitnessSettings::new(url, key, required.unwrap_or(false))))
+        }
+        _ => Err(bad("witness_key", "needed together with `witness_url`")),
     }
 }
 
@@ -178,6 +203,7 @@ impl Written {
             upload_bytes_max: within("upload_bytes_max", self.upload_bytes_max, safe.upload_bytes_max, (1, safe.upload_bytes_max))?,
             denials_counted_every: safe.denials_counted_every,
             log_checked_every: seconds("log_checked_every_s", self.log_checked_every_s, safe.log_checked_every, 86_400)?,
+            witness: witness(self.witness_url.as_deref(), self.witness_key.as_deref(), self.witness_required)?,
             shutdown_grace: seconds("shutdown_grace_s", self.shutdown_grace_s, safe.shutdown_grace, 600)?,
             waived: Waived::parse(self.waive_jail_layers.as_deref().unwrap_or(""))
                 .map_err(|e| ConfigError::Range { name: "waive_jail_layers", why: format!("not a list of waivable layers: {e}") })?,
@@ -214,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn a_witness_is_named_by_address_and_key() {
+        let key = WitnessKey::new("witness.example/w", [7; 32]).unwrap().to_string();
+        let variables =
+            [("FUSEBOX_WITNESS_URL", "http://127.0.0.1:9/"), ("FUSEBOX_WITNESS_KEY", &key), ("FUSEBOX_WITNESS_REQUIRED", "true")];
+        let witness = parse("", &variables).unwrap().settings.witness.unwrap();
+        assert_eq!((witness.url.as_str(), witness.key.to_string(), witness.required), ("http://127.0.0.1:9", key, true));
+        assert!(parse("", &[]).unwrap().settings.witness.is_none());
+    }
+
+    #[test]
     fn every_name_of_the_environment_is_an_element_and_what_is_none_is_refused() {
         for name in NAMES {
             // Whatever the value, the name is known.
@@ -232,6 +268,9 @@ mod tests {
             "tls_key = \"x\"",
             "upload_bytes_max = 99999999999999",
             "listen = 7",
+            "witness_url = \"http://127.0.0.1:1\"",
+            "witness_required = true",
+            "witness_key = \"log.example/a+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW\"\nwitness_url = \"http://127.0.0.1:1\"",
             "= =",
             "waive_jail_layers = \"seccomp\"",
             "waive_jail_layers = \"all\"",

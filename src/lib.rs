@@ -30,7 +30,7 @@
 //!               commit signs one checkpoint
 //! a model is held: jobs run it again without one unit, for some units; what that moves stands in the evidence
 //! held: the operator says what it is for ─▶ two reviewers, blind to each other, sign ─▶ released (or after the providers' days)
-//! api ◀─ gate: what was released, by permit
+//! api ◀─ gate: what was released, by permit (where a witness is required: once it cosigned); a bundle that proves it
 //! ```
 //!
 //! # Flow of a private job
@@ -67,6 +67,7 @@
 //!   header and a salted commitment.
 //! - A page shows what the interface answers to the token of whoever looks, and nothing else: [`console`] holds no permit, no store, no
 //!   key. So what is hidden from a caller is hidden from their screen, and what is denied them there is a leaf too.
+//! - A release verifies offline, from the log's key down to each byte of its bundle; a witness with another key signs one history only.
 //! - Errors have two texts: the caller's holds no data, no paths, no type names; the log's holds no data.
 //!
 //! # Deliberately absent

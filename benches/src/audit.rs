@@ -76,7 +76,11 @@ fn partition(salt: u64, units: u64) -> Result<RawOutput> {
     rows.sort_unstable();
     let told = (0u32..).zip(&rows).map(|(row, (_, unit))| Membership { row, cell: cell_of(*unit) as u32, times: 1 }).collect();
     let rows = rows.into_iter().map(|(identity, unit)| BaseRow { identity, unit: unit as i64 }).collect();
-    Gate::raw(table([4, 3], Margins::None, &[MeasureOp::Count], &values), "person", Contributors { rows, tables: vec![told] })
+    Gate::raw(
+        table([4, 3], Margins::None, &[MeasureOp::Count], &values),
+        "person",
+        Contributors { rows, tables: vec![told], parts: Vec::new() },
+    )
 }
 
 /// The audit alone, where combinations are hardest.
@@ -121,7 +125,7 @@ fn judged(tables: u64, units: u64) -> Result<(f64, Verdict)> {
     for salt in 0..tables {
         let mut own = vec![Vec::new(); CELLS as usize];
         unit_of.iter().for_each(|unit| own[(mix(u64::from(*unit) ^ salt << 40) % CELLS) as usize].push((*unit, 1)));
-        cells.extend(own.into_iter().map(|rows| Cell { rows, equation: true }));
+        cells.extend(own.into_iter().map(|rows| Cell { rows, equation: true, label: None }));
     }
     let first_new = cells.len() - CELLS as usize;
     let mut verdict = None;

@@ -3,7 +3,7 @@
 use crate::place::Scratch;
 use anyhow::{Context, Result, anyhow, ensure};
 use fusebox::clock::{Clock, SystemClock};
-use fusebox::gate::{Decision, JobFacts, Prepared, RawOutput, ReleaseState};
+use fusebox::gate::{Conditions, Decision, JobFacts, Prepared, RawOutput, ReleaseState};
 use fusebox::id::{JobId, ReleaseId};
 use fusebox::policy::{ActivePolicy, ReleasePolicy, release};
 use fusebox::sdc::RoundingKey;
@@ -69,7 +69,7 @@ impl Gate {
     pub fn raw(table: TableOutput, namespace: &str, contributors: Contributors) -> Result<RawOutput> {
         let units = table.cells.iter().filter(|c| c.totals == 0).map(|c| c.units).sum();
         let raw = RawOutput::seal(vec![table], Vec::new(), Vec::new(), BTreeSet::new(), units);
-        Ok(raw.with_contributors(namespace.parse()?, "readings".to_owned(), Some(contributors)))
+        Ok(raw.with_contributors(namespace.parse()?, "readings".to_owned(), Some(contributors), Conditions::default()))
     }
 
     /// Decided by the cell rules, not audited.
@@ -85,7 +85,7 @@ impl Gate {
 
     /// Sealed, before its transaction.
     pub fn seal(&self, decision: Decision) -> Result<Prepared> {
-        Ok(decision.seal(&self.store.artefacts, &self.job_key)?)
+        Ok(decision.seal(&self.store.artefacts)?)
     }
 
     /// Recorded, durable.
@@ -180,5 +180,5 @@ fn evidence(rows: &[(u64, i64)]) -> MeasureEvidence {
     let sum: i128 = rows.iter().map(|(_, v)| i128::from(*v)).sum();
     let units = rows.len() as u64;
     let (largest, second) = (largest.into(), second.into());
-    MeasureEvidence { n: units, units, sum, sum_of_squares: 0, order: None, largest, second, total: sum }
+    MeasureEvidence { n: units, units, sum, sum_of_squares: 0, order: None, largest, second, total: sum, top: Vec::new(), own: None }
 }

@@ -124,7 +124,7 @@ fn raw(namespace: &str) -> Result<RawOutput> {
     let output = table([4, 3], Margins::None, &[MeasureOp::Count, MeasureOp::Sum], &values);
     let rows = (0..(CELLS * UNITS_EACH) as i64).map(|n| BaseRow { identity: n << 32, unit: n }).collect();
     let told = (0..(CELLS * UNITS_EACH) as u32).map(|row| Membership { row, cell: row / UNITS_EACH as u32, times: 1 }).collect();
-    Gate::raw(output, namespace, Contributors { rows, tables: vec![told] })
+    Gate::raw(output, namespace, Contributors { rows, tables: vec![told], parts: Vec::new() })
 }
 
 fn prepared(gate: &Gate, raw: RawOutput) -> Result<Prepared> {

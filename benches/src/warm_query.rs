@@ -17,6 +17,7 @@ use protocol::message::WorkerRole;
 use protocol::table::{Cell, Margins, MeasureOp, MeasureRequest, TableOutput, TableRequest};
 use serde_json::Value;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const RUNS: usize = 9;
@@ -81,7 +82,7 @@ fn engine() -> Result<(f64, Answer)> {
         all.push(time_ms(|| {
             let [share] = workers.reserve([WorkerRole::Engine], Patience::Job, &KillSwitch::default())?;
             let mut engine = workers.attach(&view, share, &KillSwitch::default())?;
-            answered = engine.reduce(vec![request()], Vec::new())?.0.first().map(answer);
+            answered = engine.reduce(vec![request()], Vec::new(), &BTreeSet::new())?.0.first().map(answer);
             Ok(())
         })?);
     }

@@ -12,7 +12,7 @@ use protocol::message::{
     CompileReply, CompileRequest, EngineFailure, EngineReply, EngineRequest, GuestFailure, GuestOpening, GuestReply, GuestRequest,
     IngestFailure, IngestReply, IngestRequest, ModuleRefusal, RejectedRow, RowRule, UploadFormat,
 };
-use protocol::model::{LinearModel, Link};
+use protocol::model::{Feature, LinearModel, Link, Model, Node, TreesModel};
 use protocol::plan::{FusionReport, ViewColumn, ViewType, Visibility};
 use protocol::seal::{SealKey, seal};
 use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
@@ -83,19 +83,25 @@ fn messages() -> Vec<Vec<u8>> {
         measures: vec![measure(MeasureOp::Count, None), quantile],
         margins: Margins::Cube,
     };
+    let features = || vec![Feature { column: "x".into(), level: None }, Feature { column: "k".into(), level: Some(1) }];
     let model =
-        LinearModel { name: "m".into(), link: Link::Logit, features: vec!["x".into()], coefficients: vec![0.5, -1.0], intercept: f64::NAN };
+        LinearModel { name: "m".into(), link: Link::Logit, features: features(), coefficients: vec![0.5, -1.0], intercept: f64::NAN };
+    let split = |feature, threshold| Node::Split { feature, threshold };
+    let tree = vec![split(0, 1.5), Node::Leaf { value: 1.0 }, split(1, 0.5), Node::Leaf { value: -1.0 }, Node::Leaf { value: 0.0 }];
+    let trees = TreesModel { name: "f".into(), link: Link::Log, features: features(), base: 0.0, trees: vec![tree] };
     let derived = vec![
         DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: i64::MIN, max: 9 } },
         DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into(), "乙".into()] } },
     ];
-    let manifest = Manifest { name: "m".into(), version: "1".into(), derived: derived.clone(), fold: None, verify: None };
+    let manifest =
+        Manifest { name: "m".into(), version: "1".into(), derived: derived.clone(), models: vec!["m".into()], fold: None, verify: None };
     let ty = ViewType::Number { scale: 1, min: -1, max: 1 };
     let columns = vec![ViewColumn { name: "c".into(), ty, visibility: Visibility::Foreign, provenance: "a.c".into() }];
     let rejected = RejectedRow { row: 1, column: Some(2), rule: RowRule::LinkageKey };
     vec![
         message(0, &GuestReply::Table(table.clone())),
-        message(0, &GuestReply::Linear(model)),
+        message(0, &GuestReply::Model(Model::Linear(model))),
+        message(0, &GuestReply::Model(Model::Trees(trees))),
         message(0, &GuestReply::Failed(GuestFailure::Limit(limit()))),
         message(0, &GuestReply::Log("text".into())),
         message(1, &EngineReply::Fused { columns: columns.clone(), report: FusionReport { members: vec![], rows: 1, units: 1 } }),
@@ -105,7 +111,7 @@ fn messages() -> Vec<Vec<u8>> {
         message(3, &CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] }),
         message(3, &CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into())))),
         message(4, &EngineRequest::View { columns: columns.clone(), threads: 1, units: 3 }),
-        message(4, &EngineRequest::Reduce { tables: vec![table], derived, contributors: true }),
+        message(4, &EngineRequest::Reduce { tables: vec![table], derived, own: vec!["w".into()], contributors: true }),
         message(5, &GuestOpening::Run(GuestRequest { columns, rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 })),
         message(6, &IngestRequest { format: UploadFormat::CsvGz, schema: upload_schema(), unique: vec![0, 3] }),
         message(7, &CompileRequest {}),

@@ -104,7 +104,7 @@ pub fn message(data: &[u8]) {
     match kind % 8 {
         0 => match crosses::<GuestReply>(data) {
             Some(GuestReply::Table(table)) => drop(table.validate()),
-            Some(GuestReply::Linear(model)) => drop(model.validate()),
+            Some(GuestReply::Model(model)) => drop(model.validate()),
             _ => {}
         },
         1 => drop(crosses::<message::EngineReply>(data)),

@@ -1,12 +1,8 @@
-//! What a module asks for or hands in.
+//! What a module asks for.
 
-use crate::bindings::fusebox::analysis::{job, models, tables};
+use crate::bindings::fusebox::analysis::{job, tables};
 
-pub use models::Link;
 pub use tables::Margins;
-
-/// A linear or logistic model. It is held until reviewers agree.
-pub type LinearModel = models::Linear;
 
 /// A group-by table in the making.
 #[derive(Debug)]
@@ -84,11 +80,6 @@ impl Table {
     pub fn request(self) {
         tables::request(&self.name, &self.keys, &self.measures, self.margins);
     }
-}
-
-/// Hands in a model.
-pub fn submit(model: &LinearModel) {
-    models::submit_linear(model);
 }
 
 /// The job's seed: the only randomness there is, the same in a replay.

@@ -33,12 +33,14 @@ mod ask;
 mod column;
 pub mod fold;
 mod manifest;
+mod models;
 pub mod verify;
 mod view;
 
-pub use ask::{LinearModel, Link, Margins, Table, log, seed, submit, table};
+pub use ask::{Margins, Table, log, seed, table};
 pub use column::{Category, Codes, IntegerColumn, Integers, Validity};
 pub use manifest::{Declared, bytes};
+pub use models::{Activation, Feature, Layer, Link, Tree};
 pub use view::{Out, Rows, View};
 
 /// Bindings made from `wit/fusebox.wit`.

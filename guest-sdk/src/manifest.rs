@@ -22,7 +22,7 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     to
 }
 
-/// Declares the module and its entry: name, version, derived columns (may be left out) and a
+/// Declares the module and its entry: name, version, derived columns and names of models (either may be left out) and a
 /// `fn(&View) -> Result<(), Error>`.
 ///
 /// A derived column is `"name": category["label", …]` or `"name": number(scale, min, max)`, the bounds in stored integers.
@@ -30,16 +30,23 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
 #[macro_export]
 macro_rules! module {
     (name: $name:literal, version: $version:literal, run: $run:path $(,)?) => {
-        $crate::module! { name: $name, version: $version, derived: {}, run: $run }
+        $crate::module! { name: $name, version: $version, derived: {}, models: [], run: $run }
+    };
+    (name: $name:literal, version: $version:literal, derived: $derived:tt, run: $run:path $(,)?) => {
+        $crate::module! { name: $name, version: $version, derived: $derived, models: [], run: $run }
+    };
+    (name: $name:literal, version: $version:literal, models: $models:tt, run: $run:path $(,)?) => {
+        $crate::module! { name: $name, version: $version, derived: {}, models: $models, run: $run }
     };
     (
         name: $name:literal, version: $version:literal,
         derived: { $($column:literal : $kind:ident $arguments:tt),* $(,)? },
+        models: [ $($model:literal),* $(,)? ],
         run: $run:path $(,)?
     ) => {
         /// JSON of the `fusebox.manifest` section.
         #[doc(hidden)]
-        pub const FUSEBOX_MANIFEST: &str = $crate::__manifest!([$name, $version] [] $([$column $kind $arguments])*);
+        pub const FUSEBOX_MANIFEST: &str = $crate::__manifest!([$name, $version $(, $model)*] [] $([$column $kind $arguments])*);
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
@@ -56,7 +63,7 @@ macro_rules! module {
                     $($crate::Declared { name: $column, labels: $crate::__labels!($kind $arguments) }),*
                 ];
                 let run: fn(&$crate::View) -> Result<(), $crate::Error> = $run;
-                run(&$crate::View::open(DERIVED)).map_err(|error| error.to_string())
+                run(&$crate::View::open(DERIVED, &[$($model),*])).map_err(|error| error.to_string())
             }
         }
 
@@ -77,6 +84,12 @@ macro_rules! __labels {
 macro_rules! __manifest {
     ([$name:literal, $version:literal] [$($done:tt)*]) => {
         concat!("{\"name\":", stringify!($name), ",\"version\":", stringify!($version), ",\"derived\":[", $($done)* "]}")
+    };
+    ([$name:literal, $version:literal, $model:literal $(, $more:literal)*] [$($done:tt)*]) => {
+        concat!(
+            "{\"name\":", stringify!($name), ",\"version\":", stringify!($version), ",\"derived\":[", $($done)* "],\"models\":[",
+            stringify!($model), $(",", stringify!($more),)* "]}"
+        )
     };
     ($head:tt [] [$column:literal $kind:ident $arguments:tt] $($rest:tt)*) => {
         $crate::__manifest!($head [$crate::__column!($column $kind $arguments),] $($rest)*)

@@ -4,6 +4,7 @@ use crate::Error;
 use crate::bindings::fusebox::analysis::{derive, view as host};
 use crate::column::{Category, IntegerColumn};
 use crate::manifest::Declared;
+use crate::models::Feature;
 
 /// Rows read in one call: 512 KiB of integers, which stay in a core's cache.
 const CHUNK: u32 = 1 << 16;
@@ -23,6 +24,7 @@ pub struct View {
     rows: u64,
     columns: Vec<host::Column>,
     derived: &'static [Declared],
+    models: &'static [&'static str],
 }
 
 /// Values of a derived column, a range of rows at a time.
@@ -61,8 +63,8 @@ impl<T: Default> Extend<Option<T>> for Out<T> {
 impl View {
     /// Asks the host what was granted.
     #[doc(hidden)]
-    pub fn open(derived: &'static [Declared]) -> Self {
-        Self { rows: host::rows(), columns: host::columns(), derived }
+    pub fn open(derived: &'static [Declared], models: &'static [&'static str]) -> Self {
+        Self { rows: host::rows(), columns: host::columns(), derived, models }
     }
 
     /// Rows of the view.
@@ -131,6 +133,42 @@ impl View {
         }
     }
 
+    /// Index of a model among those declared.
+    pub(crate) fn model(&self, name: &str) -> Result<u32, Error> {
+        let found = self.models.iter().zip(0u32..).find(|(n, _)| **n == name);
+        found.map(|(_, i)| i).ok_or_else(|| Error(format!("`{name}` is not declared in `models`")))
+    }
+
+    /// A column's index as models name it: granted ones, then derived ones.
+    fn for_models(&self, name: &str) -> Result<u32, Error> {
+        let names = self.columns.iter().map(|c| c.name.as_str()).chain(self.derived.iter().map(|d| d.name));
+        let found = names.zip(0u32..).find(|(n, _)| *n == name);
+        found.map(|(_, i)| i).ok_or_else(|| Error(format!("no column `{name}` was granted or declared")))
+    }
+
+    /// The value of a number, date or hour, granted or derived, as what a model reads.
+    ///
+    /// # Errors
+    /// There is no such column.
+    pub fn feature(&self, column: &str) -> Result<Feature, Error> {
+        Ok(Feature { column: self.for_models(column)?, level: -1 })
+    }
+
+    /// 1 where a category has this label and 0 elsewhere, as what a model reads.
+    ///
+    /// # Errors
+    /// There is no such column, or it has no such label.
+    pub fn level(&self, column: &str, label: &str) -> Result<Feature, Error> {
+        let index = self.for_models(column)?;
+        let declared = self.derived.iter().find(|d| d.name == column);
+        let found = match declared {
+            Some(declared) => declared.labels.iter().position(|l| *l == label),
+            None => self.category(column)?.labels.iter().position(|l| l == label),
+        };
+        let level = found.and_then(|at| i64::try_from(at).ok());
+        Ok(Feature { column: index, level: level.ok_or_else(|| Error(format!("`{column}` has no label `{label}`")))? })
+    }
+
     fn declared(&self, name: &str, category: bool) -> Result<u32, Error> {
         let found = self.derived.iter().zip(0u32..).find(|(d, _)| d.name == name && d.labels.is_empty() != category);
         found.map(|(_, i)| i).ok_or_else(|| Error(format!("`{name}` is not declared in `derived` with this type")))
@@ -182,7 +220,7 @@ mod tests {
     #[test]
     fn chunks_cover_every_row_once() {
         for rows in [0, 1, 65_535, 65_536, 65_537, 200_000] {
-            let view = View { rows, columns: Vec::new(), derived: &[] };
+            let view = View { rows, columns: Vec::new(), derived: &[], models: &[] };
             let mut next = 0;
             for chunk in view.chunks() {
                 assert_eq!((chunk.start, chunk.start % 8), (next, 0));

@@ -194,8 +194,16 @@ limits! {
     Output table_cells_max: u64 = 100_000;
     /// Models a module may hand in.
     Output models_max: u32 = 4;
-    /// Coefficients of one linear model.
+    /// Real-valued parameters of one model, one aside, and its features.
     Output model_coefficients_max: u32 = 4096;
+    /// Trees of one model.
+    Output model_trees_max: u32 = 256;
+    /// Nodes of all trees of one model.
+    Output model_nodes_max: u32 = 4096;
+    /// Splits between the root of a tree and a leaf.
+    Output model_depth_max: u32 = 16;
+    /// Layers of one network.
+    Output model_layers_max: u32 = 4;
     /// Bytes of log text a module may write on synthetic data; more is dropped.
     Output log_bytes_max: u32 = 64 << 10;
     /// Bytes of the text of a module's own error, on synthetic data; more is dropped.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::{LimitExceeded, Limits};
 use crate::message::World;
+use crate::plan::ViewType;
 use crate::schema::is_name;
 use crate::verify::VerifyManifest;
 
@@ -23,6 +24,9 @@ pub struct Manifest {
     /// Columns it will derive, at most once each; none where it is a fold or a verification.
     #[serde(default)]
     pub derived: Vec<DerivedColumn>,
+    /// Names of the models it may hand in, at most once each: fixed before any data is seen, so that no name carries any.
+    #[serde(default)]
+    pub models: Vec<String>,
     /// Set where the module is a fold.
     #[serde(default)]
     pub fold: Option<FoldManifest>,
@@ -174,6 +178,16 @@ pub enum DerivedType {
     },
 }
 
+impl DerivedType {
+    /// The type as tables and models see it.
+    pub fn view_type(&self) -> ViewType {
+        match self {
+            Self::Number { scale, min, max } => ViewType::Number { scale: *scale, min: *min, max: *max },
+            Self::Category { .. } => ViewType::Category { declared: true },
+        }
+    }
+}
+
 /// Why a manifest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ManifestError {
@@ -225,6 +239,11 @@ impl Manifest {
         if let (true, Some(derived)) = (self.world() != World::Analysis, self.derived.first()) {
             return Err(ManifestError::Column(derived.name.chars().take(64).collect()));
         }
+        LimitExceeded::check("models_max", l.models_max.into(), 0, self.models.len() as u64)?;
+        let mut names = std::collections::BTreeSet::new();
+        if let Some(name) = self.models.iter().find(|name| self.world() != World::Analysis || !is_name(name) || !names.insert(*name)) {
+            return Err(ManifestError::Name(name.chars().take(64).collect()));
+        }
         let mut seen = std::collections::BTreeSet::new();
         for column in &self.derived {
             if !is_name(&column.name) || !seen.insert(&column.name) {
@@ -253,6 +272,18 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn models_are_named_beforehand() {
+        let of = |models: &str, world: &str| {
+            serde_json::from_str::<Manifest>(&format!(r#"{{"name":"m","version":"1","models":{models}{world}}}"#)).unwrap().validate()
+        };
+        let name = |name: &str| Err(ManifestError::Name(name.to_owned()));
+        assert_eq!(of(r#"["a","b","c","d"]"#, ""), Ok(()));
+        assert_eq!((of(r#"["a","a"]"#, ""), of(r#"["A b"]"#, "")), (name("a"), name("A b")));
+        assert!(matches!(of(r#"["a","b","c","d","e"]"#, ""), Err(ManifestError::Limit(l)) if l.name == "models_max"));
+        assert_eq!(of(r#"["a"]"#, r#","fold":{"columns":[],"dimension":1,"state":1}"#), name("a"));
+    }
 
     #[test]
     fn json_is_flat_and_strict() {

@@ -208,6 +208,34 @@ pub struct MeasureEvidence {
     pub second: i128,
     /// Sum of the absolute totals of all privacy units.
     pub total: i128,
+    /// The largest units of a column that cannot be negative, largest first, at most [`TOP_UNITS`]: all of them where there are fewer.
+    /// Empty for other columns, and where contributors are not asked for.
+    pub top: Vec<UnitShare>,
+    /// How the column's values are spread in the cell, where the operator owns it.
+    pub own: Option<OwnSpread>,
+}
+
+/// Units that [`MeasureEvidence::top`] names.
+pub const TOP_UNITS: usize = 16;
+
+/// What one privacy unit holds of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitShare {
+    /// Namespace ordinal of the unit.
+    pub unit: i64,
+    /// Its total.
+    pub total: i128,
+}
+
+/// How the values of a column that the operator owns are spread in a cell. Whoever chose the values reads from a figure over them how
+/// often each occurs in the cell, so that a figure is a table by value in disguise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnSpread {
+    /// Fewest counting units of a value (or of none at all, where it is missing) that occurs in the cell; 0 where there are more
+    /// values than a table has cells.
+    pub least: u64,
+    /// Whether a value that occurs in the view does not in the cell.
+    pub absent: bool,
 }
 
 /// What precedes a table's cells.

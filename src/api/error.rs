@@ -80,7 +80,7 @@ fn status(rule: &str) -> StatusCode {
     match rule {
         "auth.unauthenticated" => StatusCode::UNAUTHORIZED,
         "request.not_found" => StatusCode::NOT_FOUND,
-        "request.conflict" | "recovery.other" => StatusCode::CONFLICT,
+        "request.conflict" | "recovery.other" | "release.unwitnessed" => StatusCode::CONFLICT,
         "request.too_large" => StatusCode::PAYLOAD_TOO_LARGE,
         "request.busy" | "request.overloaded" => StatusCode::TOO_MANY_REQUESTS,
         "request.form" => StatusCode::FORBIDDEN,

@@ -22,7 +22,7 @@ use crate::id::OrgId;
 use crate::policy::actions;
 use crate::policy::resource::{LogEntry, Platform};
 use crate::store::StoreError;
-use crate::tlog::{Leaf, LeafKind, Reader, Tile, journal, merkle};
+use crate::tlog::{self, Leaf, LeafKind, Reader, Tile, journal, merkle};
 
 /// Leaves of one list.
 const LEAVES_MAX: u32 = 500;
@@ -32,7 +32,8 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000
 const BRIEFLY: HeaderValue = HeaderValue::from_static("no-cache");
 
 pub(super) fn public() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(checkpoint)).routes(routes!(tile)).routes(routes!(key)).routes(routes!(inclusion))
+    let lists = OpenApiRouter::new().routes(routes!(checkpoint)).routes(routes!(cosigned)).routes(routes!(tile));
+    lists.routes(routes!(key)).routes(routes!(inclusion))
 }
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -48,6 +49,14 @@ fn answer(content_type: &'static str, cache: HeaderValue, body: Vec<u8>) -> Resp
 async fn checkpoint(State(app): State<App>) -> Result<Response, ApiError> {
     let newest = app.read(|_, c| Ok(journal::checkpoint(c)?)).await?;
     let (_, note) = newest.ok_or_else(|| not_found("the log is empty"))?;
+    Ok(answer("text/plain; charset=utf-8", BRIEFLY, note.into_bytes()))
+}
+
+/// The newest checkpoint that the witness cosigned (C2SP tlog-cosignature).
+#[utoipa::path(get, path = "/log/checkpoint/cosigned", tag = "log", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn cosigned(State(app): State<App>) -> Result<Response, ApiError> {
+    let newest = app.read(|_, c| Ok(tlog::cosigned::newest(c)?)).await?;
+    let (_, note) = newest.ok_or_else(|| not_found("nothing is cosigned yet"))?;
     Ok(answer("text/plain; charset=utf-8", BRIEFLY, note.into_bytes()))
 }
 

@@ -11,6 +11,7 @@
 
 mod audit;
 mod body;
+mod bundles;
 mod error;
 mod init;
 mod log_check;
@@ -20,6 +21,7 @@ mod server;
 mod settings;
 mod signed;
 mod state;
+mod witness;
 
 mod agreements;
 mod applications;
@@ -50,8 +52,9 @@ pub use init::{FirstAccount, InitError, Initialised, MASTER_KEY_FILE, init};
 pub use interface::{Interface, PageRefused};
 pub use openapi::document;
 pub use server::{ServeError, TlsFiles, serve, serve_with};
-pub use settings::Settings;
+pub use settings::{Settings, WitnessSettings};
 pub use state::{App, Parts, migrations};
+pub use witness::serve_witness;
 
 use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
@@ -76,6 +79,7 @@ fn signed() -> OpenApiRouter<App> {
         .merge(modules::routes())
         .merge(jobs::routes())
         .merge(releases::routes())
+        .merge(bundles::routes())
         .merge(reviews::routes())
         .merge(reviewer_keys::routes())
         .merge(freeze::routes())

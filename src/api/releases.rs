@@ -63,7 +63,7 @@ pub(crate) struct ReleaseView {
     /// Agreement, plan, module, purpose, recipient, sources.
     #[schema(value_type = Object)]
     pub facts: Value,
-    /// HMAC-SHA-256(job key, artefact), hexadecimal.
+    /// HMAC-SHA-256(salt, artefact), hexadecimal; the salt is in the bundle.
     pub commitment: String,
     /// Leaf of the decision.
     pub decision_leaf: u64,
@@ -165,7 +165,7 @@ async fn list(State(app): State<App>, Signed(caller): Signed, Params(wanted): Pa
     Ok(Json(releases(&app, &caller, Filter { job: wanted.job, state: wanted.state }).await?))
 }
 
-fn find(connection: &Connection, id: &ReleaseId) -> Result<ReleaseRow, ApiError> {
+pub(super) fn find(connection: &Connection, id: &ReleaseId) -> Result<ReleaseRow, ApiError> {
     gate::find(connection, id)?.ok_or_else(|| not_found(id.as_str()))
 }
 
@@ -188,7 +188,7 @@ async fn artefact(State(app): State<App>, Signed(caller): Signed, Id(id): Id<Rel
             return Ok(None);
         }
         let Some(manifest) = view(app, c, &who, row, &mut Lister::default())? else { return Err(not_found(name.as_str())) };
-        let released = gate::open(c, &app.store.artefacts, permit)?;
+        let released = gate::open(c, &app.store.artefacts, permit, app.settings.witness_required())?;
         let artefact: Value = serde_json::from_slice(released.artefact()).map_err(|_| StoreError::Malformed("artefact"))?;
         Ok(Some(json!({ "manifest": manifest, "artefact": artefact })))
     });

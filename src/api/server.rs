@@ -104,6 +104,7 @@ pub fn serve_with(
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let counter = tokio::spawn(audit::count_unauthenticated(app.clone(), stopped));
         let checker = tokio::spawn(super::log_check::check_log(app.clone(), stop.subscribe()));
+        let witness = tokio::spawn(super::witness::ask_on(app.clone(), stop.subscribe()));
         let mut ended = signals().map_err(ServeError::Start)?;
         let (grace, shut) = (app.settings.shutdown_grace, handle.clone());
         tokio::spawn(async move {
@@ -130,6 +131,7 @@ pub fn serve_with(
         let _ = stop.send(true);
         let _ = counter.await;
         let _ = checker.await;
+        let _ = witness.await;
         served.map_err(ServeError::Listen)
     });
     // What is at work is taken up again at the next start.
@@ -144,12 +146,12 @@ pub fn serve_with(
 }
 
 /// Bounds what a connection may cost before it has said who it is: headers in size and time, idling included.
-fn bound(builder: &mut Builder<TokioExecutor>) {
+pub(super) fn bound(builder: &mut Builder<TokioExecutor>) {
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN).max_buf_size(CONNECTION_BYTES_MAX).max_headers(64);
 }
 
 /// One message when the process is asked to end.
-fn signals() -> std::io::Result<tokio::sync::mpsc::Receiver<()>> {
+pub(super) fn signals() -> std::io::Result<tokio::sync::mpsc::Receiver<()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (tell, told) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {

@@ -8,7 +8,28 @@ use std::time::Duration;
 use protocol::jail::Waived;
 
 use crate::jobs::JobSettings;
+use crate::tlog::WitnessKey;
 use crate::workers::WorkerSettings;
+
+/// The witness of the log.
+#[derive(Debug, Clone)]
+pub struct WitnessSettings {
+    /// Where it answers. Plain HTTP will do: both sides sign what they send, and nothing of it is secret.
+    pub url: String,
+    /// Its public key.
+    pub key: WitnessKey,
+    /// Whether a release may be read only once the witness has cosigned a log that holds it.
+    pub required: bool,
+    /// Pause between two looks for a new checkpoint.
+    pub every: Duration,
+}
+
+impl WitnessSettings {
+    /// A witness whose cosignature is asked for every second.
+    pub fn new(url: &str, key: WitnessKey, required: bool) -> Self {
+        Self { url: url.trim_end_matches('/').to_owned(), key, required, every: Duration::from_secs(1) }
+    }
+}
 
 /// Settings of the server. Nothing here widens what policies allow.
 #[derive(Debug, Clone)]
@@ -47,6 +68,8 @@ pub struct Settings {
     pub denials_counted_every: Duration,
     /// How often the published log is verified whole.
     pub log_checked_every: Duration,
+    /// The witness that cosigns the log; without one nobody does.
+    pub witness: Option<WitnessSettings>,
     /// Time that open calls get to end at shutdown.
     pub shutdown_grace: Duration,
 }
@@ -73,8 +96,14 @@ impl Settings {
             upload_bytes_max: protocol::limits::Limits::STANDARD.upload_bytes_max,
             denials_counted_every: Duration::from_secs(60),
             log_checked_every: Duration::from_secs(3600),
+            witness: None,
             shutdown_grace: Duration::from_secs(10),
         }
+    }
+
+    /// Whether a release may be read only once a witness has cosigned it.
+    pub(super) fn witness_required(&self) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.required)
     }
 
     /// What of them is for the workers.

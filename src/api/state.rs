@@ -24,7 +24,7 @@ use crate::refusal::{self, Refused};
 use crate::store::{KeyKind, KeyService, KeyUse, Migration, Roots, Store, StoreError, Tx};
 use crate::tlog::leaf::LeafKind;
 use crate::tlog::rollback::{self, Contradiction};
-use crate::tlog::{Appended, Journal, LogDir, RememberedFile, Signer, journal};
+use crate::tlog::{Appended, Journal, LogDir, RememberedFile, Signer, cosigned, journal};
 use crate::workers::{Jail, Workers};
 
 /// Uploads, compilations and replays at one time: each holds its bytes in memory.
@@ -41,6 +41,7 @@ pub fn migrations() -> Vec<Migration> {
         crate::gate::MIGRATION,
         crate::gate::LEDGER,
         crate::gate::AUDIT,
+        crate::gate::AUDIT_SEEN,
         crate::gate::OWN,
         crate::gate::VERIFICATION,
         crate::jobs::MIGRATION,
@@ -54,6 +55,7 @@ pub fn migrations() -> Vec<Migration> {
     ]
     .into_iter()
     .chain(papers)
+    .chain([cosigned::MIGRATION])
     .collect()
 }
 
@@ -73,7 +75,8 @@ pub(super) fn open(roots: &Roots, keys: Arc<dyn KeyService>, settings: &Settings
     let signer = signer(&store, &settings.log_name)?;
     let log_key = signer.verifier().to_string();
     let (remembered, known) = RememberedFile::open(roots.remembered(), signer.verifier())?;
-    let known = vec![known];
+    let mut known = vec![known];
+    known.extend(settings.witness.as_ref().map(|witness| super::witness::known_of(witness, signer.verifier())));
     let found = store.db.read_blocking(move |c| rollback::judge(c, &known))?;
     journal::attach(&store.db, signer, LogDir::new(roots.log().try_clone()?), remembered)?;
     let journal = Journal::new(store.keyring.derive(KeyUse::LeafBody), settings.log_quantum_s, Arc::clone(clock));
@@ -282,7 +285,7 @@ impl App {
 
     /// A step of a review in `tx`, under the key that votes are sealed under.
     pub(super) fn airlock<'a>(&'a self, tx: &'a Tx<'a>, key: &'a SealKey) -> Airlock<'a> {
-        Airlock { tx, journal: &self.journal, key, city: &self.city, now: self.now() }
+        Airlock { tx, journal: &self.journal, artefacts: &self.store.artefacts, key, city: &self.city, now: self.now() }
     }
 
     /// Appends the leaf of an event: what, by whom, and about what. `readers` may see its body, the caller's organisation always.

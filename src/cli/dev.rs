@@ -1,7 +1,7 @@
 //! A module on its author's own machine: a new one from the template, and a run on synthetic rows through the same worlds, limits and
 //! rules as on the server. No server, no real data, no agreement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -22,7 +22,7 @@ use crate::catalog::{CatalogueEntry, FusionPlan, ResolvedPlan, synthetic_view};
 use crate::clock::{CHINA_UTC_OFFSET_S, Clock, SystemClock};
 use crate::gate::{Decision, JobFacts, RawOutput};
 use crate::id::{DatasetId, JobId, ModuleDigest, Name, OrgId, PrincipalId};
-use crate::jobs::{coded_columns, derived_column};
+use crate::jobs::{coded_columns, derived_column, judge_models};
 use crate::policy::{ActivePolicy, ReleasePolicy};
 use crate::sdc::RoundingKey;
 use crate::workers::{
@@ -166,15 +166,22 @@ impl Stage {
         let GuestOutput { derived, tables, models, .. } = output;
         let mut columns: Vec<_> = view.granted().map(|(column, _)| column.clone()).collect();
         columns.extend(derived.iter().map(|(declared, _)| derived_column(declared)));
-        let tables = if tables.is_empty() {
-            Vec::new()
+        let (tables, judged) = if tables.is_empty() && models.is_empty() {
+            (Vec::new(), None)
         } else {
             let mut engine = share(&self.workers, WorkerRole::Engine)
                 .and_then(|share| self.workers.attach(view, share, &KillSwitch::default()))
                 .map_err(|e| worker_failed(&e))?;
-            engine.reduce(tables, derived).map_err(|e| worker_failed(&e))?.0
+            let judged = judge_models(&mut engine, &models, &derived, &self.policy).map_err(|e| worker_failed(&e))?;
+            let reduced = if tables.is_empty() {
+                None
+            } else {
+                Some(engine.reduce(tables, derived, &BTreeSet::new()).map_err(|e| worker_failed(&e))?.0)
+            };
+            (reduced.unwrap_or_default(), Some(judged))
         };
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&self.resolved.fuse), view.report().units);
+        let raw = if let Some(judged) = judged { raw.with_judged(judged) } else { raw };
         let failed = |e: &dyn std::fmt::Display| CliError::failed(e, "this is a fault of the product; report it");
         let author = |e: crate::id::IdError| failed(&e);
         let facts = JobFacts {

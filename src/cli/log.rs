@@ -59,10 +59,7 @@ pub fn log(context: &Context, command: LogCommand) -> Result<Answer, CliError> {
         }
         LogCommand::Fetch { dir } => fetch(context, &dir),
         LogCommand::Verify { dir, remembered, key } => {
-            let key = match Verifier::parse(&key) {
-                Ok(key) => key,
-                Err(_) => verifier_file(context.files, &key)?,
-            };
+            let key = log_key(context.files, &key)?;
             let remembered = remembered.map(|path| context.files.read(&path)).transpose()?;
             let report = verify_dir(context.files.dir(&dir)?, &key, remembered.as_deref());
             Ok(Answer { good: report.is_sound(), ..Answer::text(json!(report), report.to_string()) })
@@ -75,7 +72,11 @@ pub fn log(context: &Context, command: LogCommand) -> Result<Answer, CliError> {
     }
 }
 
-fn verifier_file(files: Files, text: &str) -> Result<Verifier, CliError> {
+/// A log's public key, written or in a file.
+pub fn log_key(files: Files, text: &str) -> Result<Verifier, CliError> {
+    if let Ok(key) = Verifier::parse(text) {
+        return Ok(key);
+    }
     let read = files.read_text(text.as_ref()).ok().and_then(|text| Verifier::parse(text.trim()).ok());
     read.ok_or_else(|| {
         let remedy = "it has the form name+hash+base64: `fusebox init` prints it, `fusebox log key` asks the server for it";

@@ -12,11 +12,13 @@
 //! | `jobs`, `releases`, `reviewer` | `job`, `release`, `reviewer` |
 //! | `supervision` | `alert`, `order`, `indicators` |
 //! | `log` | `log`: checkpoint, fetch, offline verification |
+//! | `bundle`, `witness` | `verify`: a bundle checked offline; `witness`: the process that cosigns the log |
 //! | `dev` | `dev new`, `dev run`: a module on the author's own machine |
 //! | `demo` | the main job end to end through real processes |
 //!
 //! A command fails with exit code 1, a wrong command line with 2. Tokens come from a file or the environment, never from the line.
 
+mod bundle;
 mod client;
 mod data;
 mod demo;
@@ -35,6 +37,7 @@ mod releases;
 mod reviewer;
 mod server;
 mod verify;
+mod witness;
 mod supervision;
 
 use std::path::PathBuf;
@@ -161,6 +164,10 @@ enum Command {
     /// The release log.
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Check the bundle of a release offline, with public keys only.
+    Verify(bundle::Verify),
+    /// Run a witness: it cosigns a log's checkpoints, with a key and a folder of its own.
+    Witness(witness::Witness),
 }
 
 /// What commands share.
@@ -230,5 +237,7 @@ fn perform(context: &Context, command: Command) -> Result<Answer, CliError> {
         Command::Order(command) => supervision::order(context, command),
         Command::Indicators { days } => supervision::indicators(context, days),
         Command::Log(command) => log::log(context, command),
+        Command::Verify(arguments) => bundle::verify(context, &arguments),
+        Command::Witness(arguments) => witness::witness(context, arguments),
     }
 }

@@ -33,6 +33,14 @@ pub enum ReleaseCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Fetch the bundle of a release: artefact, decision, votes, agreement and proofs in one file; `fusebox verify` checks it offline.
+    Bundle {
+        /// Its identifier.
+        id: String,
+        /// File to write it to.
+        #[arg(long, short, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// File what a held output is for: its review begins.
     Request(Request),
     /// Sign a vote on a held output and cast it.
@@ -147,6 +155,12 @@ pub fn release(context: &Context, command: ReleaseCommand) -> Result<Answer, Cli
             }
             Ok(Answer::text(released.clone(), artefact_text(&released)))
         }
+        ReleaseCommand::Bundle { id, out } => {
+            let bytes = client.get_bytes(&format!("/v1/releases/{id}/bundle"))?;
+            context.files.write(&out, &bytes)?;
+            let answer = json!({ "bundle": out.display().to_string(), "bytes": bytes.len() });
+            Ok(Answer::fields(answer))
+        }
         ReleaseCommand::Request(Request { id, purpose, context, changes }) => {
             let mut body = json!({ "purpose": purpose, "context": context });
             if let (Some(changes), Some(object)) = (changes, body.as_object_mut()) {
@@ -211,13 +225,57 @@ fn table_text(table: &Value) -> String {
     )
 }
 
-/// A model: intercept and coefficients.
+/// A model: its numbers, one a line.
 fn model_text(model: &Value) -> String {
-    let part = |value: &Value, field: &str| value.get(field).map(plain).unwrap_or_default();
-    let mut shown = output::table(vec!["feature".to_owned(), "coefficient".to_owned()]);
-    shown.add_row(["(intercept)".to_owned(), part(model, "intercept")]);
-    for term in model.get("terms").and_then(Value::as_array).into_iter().flatten() {
-        shown.add_row([part(term, "feature"), part(term, "coefficient")]);
+    let (head, lines) = model_lines(model);
+    let mut shown = output::table(head.map(str::to_owned).to_vec());
+    for line in lines {
+        shown.add_row(line);
     }
-    format!("{} (link: {})\n{shown}", part(model, "name"), part(model, "link"))
+    let part = |field: &str| model.get(field).map(plain).unwrap_or_default();
+    format!("{} (link: {})\n{shown}", part("name"), part("link"))
+}
+
+/// Names and values: coefficients; nodes of trees; layers.
+fn model_lines(model: &Value) -> ([&'static str; 2], Vec<[String; 2]>) {
+    let part = |value: &Value, field: &str| value.get(field).map(plain).unwrap_or_default();
+    let list = |value: &Value, field: &str| value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+    let feature = |index: &Value| {
+        let named = list(model, "features");
+        index.as_u64().and_then(|i| usize::try_from(i).ok()).and_then(|i| named.get(i).map(plain)).unwrap_or_default()
+    };
+    let mut lines = Vec::new();
+    match model.get("form").and_then(Value::as_str) {
+        Some("trees") => {
+            lines.push(["(base)".to_owned(), part(model, "base")]);
+            for (t, tree) in list(model, "trees").iter().enumerate() {
+                for (n, node) in tree.as_array().into_iter().flatten().enumerate() {
+                    let told = match node.get("feature") {
+                        Some(index) => {
+                            let [threshold, left, right] = ["threshold", "left", "right"].map(|name| part(node, name));
+                            format!("{} <= {threshold} ? {left} : {right}", feature(index))
+                        }
+                        None => part(node, "value"),
+                    };
+                    lines.push([format!("tree {t}, node {n}"), told]);
+                }
+            }
+            (["node", "split or value"], lines)
+        }
+        Some("network") => {
+            lines.push(["(inputs)".to_owned(), list(model, "features").iter().map(plain).collect::<Vec<_>>().join(", ")]);
+            for (l, layer) in list(model, "layers").iter().enumerate() {
+                for (o, (weights, bias)) in list(layer, "weights").iter().zip(list(layer, "biases")).enumerate() {
+                    let sum = weights.as_array().into_iter().flatten().map(plain).collect::<Vec<_>>().join(", ");
+                    lines.push([format!("layer {l}, output {o}"), format!("{}([{sum}] + {})", part(layer, "activation"), plain(&bias))]);
+                }
+            }
+            (["output", "activation(weights + bias)"], lines)
+        }
+        _ => {
+            lines.push(["(intercept)".to_owned(), part(model, "intercept")]);
+            lines.extend(list(model, "terms").iter().map(|term| [part(term, "feature"), part(term, "coefficient")]));
+            (["feature", "coefficient"], lines)
+        }
+    }
 }

@@ -177,7 +177,7 @@ fn raise_open_files() {
 }
 
 /// The log of the server: one JSON line an event on standard error, so that standard output holds the ready line alone.
-fn tracing_to_stderr() {
+pub fn tracing_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUSEBOX_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A second subscriber in one process is a test's affair.
     let _ = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).try_init();
@@ -193,7 +193,8 @@ pub fn doctor(context: &Context) -> Result<Answer, CliError> {
     let worker_found = context.files.open(&worker).is_ok();
     // What this machine offers a worker, whatever a server was told to do without.
     let probed = Jail::probe(&worker, &Waived::NONE);
-    let good = probed.is_ok() && health.get("status").and_then(Value::as_str) == Some("ok");
+    let behind = health.get("rolled_back") == Some(&Value::Bool(true));
+    let good = probed.is_ok() && !behind && health.get("status").and_then(Value::as_str) == Some("ok");
     let jail = match probed {
         Ok(jail) => json!({ "complete": true, "roles": jail.roles() }),
         Err(error) => json!({ "complete": false, "why": error.to_string() }),

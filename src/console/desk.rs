@@ -71,6 +71,10 @@ impl Desk {
     pub fn is(&self, roles: &[Role]) -> bool {
         roles.contains(&self.me().role)
     }
+    /// Words of reviews in their language.
+    pub fn r(&self) -> &'static super::words_review::ReviewWords {
+        self.lang.reviews()
+    }
     /// Words in their language.
     pub fn w(&self) -> &'static Words {
         self.lang.words()
@@ -123,6 +127,14 @@ impl Desk {
     /// The refusal, as a page.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
         self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Does away with something.
+    ///
+    /// # Errors
+    /// The refusal, as a page.
+    pub async fn delete(&self, path: &str) -> Result<Value, Trouble> {
+        self.call(Method::DELETE, path, None).await
     }
 
     /// The answer as it is: for event streams.
@@ -233,6 +245,11 @@ impl Posted {
     /// A field; empty where it was not sent.
     pub fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(n, _)| n == name).map(|(_, v)| v.trim()).unwrap_or_default()
+    }
+
+    /// A field of several lines, each ended by a line feed: browsers send two characters.
+    pub fn lines(&self, name: &str) -> String {
+        self.field(name).replace("\r\n", "\n")
     }
 }
 

@@ -20,6 +20,7 @@ use crate::refusal::{self, Refused};
 
 const STYLE: &str = include_str!("assets/console.css");
 const SCRIPT: &str = include_str!("assets/console.js");
+const REVIEW: &str = include_str!("assets/review.js");
 const LOG_SCRIPT: &str = include_str!("assets/log.js");
 const MARK: &str = include_str!("assets/mark.svg");
 
@@ -190,6 +191,7 @@ pub(super) async fn asset(Path(name): Path<String>) -> Response {
     let (kind, text) = match name.as_str() {
         "console.css" => ("text/css; charset=utf-8", STYLE),
         "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "review.js" => ("text/javascript; charset=utf-8", REVIEW),
         "log.js" => ("text/javascript; charset=utf-8", LOG_SCRIPT),
         "mark.svg" => ("image/svg+xml", MARK),
         _ => return StatusCode::NOT_FOUND.into_response(),

@@ -85,6 +85,7 @@ const PLACES: &[Line] = &[
     ("/console/indicators", |l| l.watch().indicators, WATCHES),
     ("/console/log", |l| l.watch().log, READS_LOG),
     ("/console/data", |l| l.words().data, &[]),
+    ("/console/keys", |l| l.reviews().keys, &[CH, SE, AU, AD]),
     ("/console/clauses", |l| l.words().clauses_legend, &[]),
 ];
 

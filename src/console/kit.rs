@@ -2,6 +2,8 @@
 
 use askama::Template;
 
+pub(super) use super::form::{Field, Fit, Form};
+
 /// What a chip means; each has its own shape, so that colour is never the only sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -40,6 +42,10 @@ pub(super) enum Span {
     Chip(Tone, String),
     /// A link: where to, its text.
     Link(String, String),
+    /// A fingerprint, whole, in groups of four digits: it is read aloud and compared.
+    Print(String, Vec<String>),
+    /// A state that this browser knows of a key: hidden until the page's script has found the key. Public key, text.
+    Here(String, String),
     /// The next line.
     Break,
 }
@@ -53,6 +59,8 @@ pub(super) struct Cell {
 
 /// Hexadecimal digits of a digest that are shown.
 const DIGEST_SHOWN: usize = 12;
+/// Digits of a fingerprint in one group.
+const FINGERPRINT_GROUP: usize = 4;
 
 impl Cell {
     /// Nothing: there is no such figure.
@@ -121,6 +129,18 @@ impl Cell {
     #[must_use]
     pub fn and_link(self, href: impl Into<String>, text: impl Into<String>) -> Self {
         self.with(Span::Link(href.into(), text.into()), false)
+    }
+    /// A fingerprint, `sha256:` and hexadecimal digits.
+    #[must_use]
+    pub fn and_fingerprint(self, whole: &str) -> Self {
+        let digits: Vec<char> = whole.strip_prefix("sha256:").unwrap_or(whole).chars().collect();
+        let groups = digits.chunks(FINGERPRINT_GROUP).map(|group| group.iter().collect()).collect();
+        self.with(Span::Print(whole.to_owned(), groups), whole.is_empty())
+    }
+    /// What is said where the private half of this key lies in the reader's browser.
+    #[must_use]
+    pub fn and_here(self, public_key: impl Into<String>, text: impl Into<String>) -> Self {
+        self.with(Span::Here(public_key.into(), text.into()), false)
     }
     /// A new line, unless there is nothing before it.
     #[must_use]
@@ -205,62 +225,6 @@ impl Table {
     }
 }
 
-/// A field of a form.
-#[derive(Debug)]
-pub(super) enum Field {
-    /// Sent as it is.
-    Hidden { name: &'static str, value: String },
-    /// One line.
-    Line { name: &'static str, label: String, hint: String, value: String, required: bool },
-    /// Several lines.
-    Lines { name: &'static str, label: String, hint: String },
-    /// A day.
-    Day { name: &'static str, label: String },
-    /// A whole number.
-    Number { name: &'static str, label: String, value: String },
-    /// One of a list.
-    Pick { name: &'static str, label: String, options: Vec<(String, String)>, value: String },
-    /// One of a list that is all in sight.
-    Choice { name: &'static str, label: String, options: Vec<(String, String, String)> },
-}
-
-/// A form that is posted with the session's mark.
-#[derive(Debug, Template)]
-#[template(path = "kit/form.html")]
-pub(super) struct Form {
-    action: String,
-    mark: String,
-    fields: Vec<Field>,
-    submit: String,
-    class: &'static str,
-}
-
-impl Form {
-    /// A form to `action`; `mark` is the session's.
-    pub fn new(action: impl Into<String>, mark: &str, submit: impl Into<String>) -> Self {
-        let (action, submit) = (action.into(), submit.into());
-        Self { action, mark: mark.to_owned(), fields: Vec::new(), submit, class: "" }
-    }
-    /// One more field.
-    #[must_use]
-    pub fn field(mut self, field: Field) -> Self {
-        self.fields.push(field);
-        self
-    }
-    /// What cannot be taken back.
-    #[must_use]
-    pub fn danger(mut self) -> Self {
-        self.class = "danger";
-        self
-    }
-    /// A button in a line of text.
-    #[must_use]
-    pub fn quiet(mut self) -> Self {
-        self.class = "quiet";
-        self
-    }
-}
-
 /// A message with its weight.
 #[derive(Debug, Template)]
 #[template(path = "kit/note.html")]
@@ -326,6 +290,14 @@ pub(super) enum Part {
     Phases { id: String, live: bool, steps: Vec<(String, bool)> },
     /// Text that someone wrote: shown as text, line breaks kept.
     Said(String),
+    /// The same under a label.
+    Quote(String, String),
+    /// A heading within a section.
+    Heading(String),
+    /// What the following is about, in less weight.
+    Hint(String),
+    /// A message that stands while the page's script has not shown the form of this name.
+    Without(&'static str, String),
     /// A search by `GET`: where, its label, what is searched for now, what else stays as it is, the button.
     Search { action: String, label: String, value: String, kept: Vec<(String, String)>, submit: String },
     /// One of a list, chosen by `GET`: where, the name of the field, its label, what there is to choose, the present choice, the button.
@@ -397,6 +369,11 @@ impl Section {
     pub fn form(self, form: Form) -> Self {
         self.part(Part::Form(form))
     }
+    /// A heading within it.
+    #[must_use]
+    pub fn heading(self, text: impl Into<String>) -> Self {
+        self.part(Part::Heading(text.into()))
+    }
     /// What it is about.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -422,6 +399,12 @@ mod tests {
             value: hostile.into(),
             required: true,
         });
+        let form = form.field(Field::Lines { name: "b", label: hostile.into(), hint: hostile.into(), chars_max: 5 });
+        let fit = Fit { key: hostile.into(), text: hostile.into(), hint: hostile.into(), beside: hostile.into() };
+        let form = form.field(Field::Fitting { name: "c", label: hostile.into(), options: vec![fit] });
+        let form =
+            form.field(Field::Signed { label: hostile.into(), hint: hostile.into() }).by_script("vote", vec![("keys", hostile.into())]);
+        let cell = cell.and_here(hostile, hostile).and_fingerprint(hostile);
         for html in [cell.to_string(), table.to_string(), form.to_string()] {
             assert!(!html.contains("<script") && !html.contains("\"'"), "{html}");
         }
@@ -434,5 +417,7 @@ mod tests {
         assert!(html.contains("abababababab…") && html.contains(&digest));
         assert!(Cell::code("credit-2026").to_string().contains(">credit-2026<"));
         assert!(Cell::dash().to_string().contains('—'));
+        let print = Cell::default().and_fingerprint(&digest).to_string();
+        assert!(print.contains("abab abab") && print.matches("abab").count() == 16 + 16, "{print}");
     }
 }

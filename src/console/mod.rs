@@ -11,22 +11,26 @@
 //! |---|---|
 //! | `entry` | sign in and out, language, styles and scripts, headers of every answer |
 //! | `session`, `desk`, `frame` | the cookie; one caller at one page; what surrounds it |
-//! | `kit`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
-//! | `words`, `words_watch`, `labels` | both languages; closed words, sentences, regulations |
+//! | `kit`, `form`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
+//! | `words`, `words_review`, `words_watch`, `labels` | both languages; closed words, sentences, regulations |
 //! | `overview`, `todo`, `releases`, `release`, `preview`, `probe`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `review`, `steps`, `keys` | how a review stands; the forms of its next step; the keys that votes are signed with |
 //! | `alerts`, `orders`, `log` | those for who supervises; `assets/log.js` verifies a leaf in the browser |
 //!
 //! Every answer forbids scripts, styles, frames and forms from elsewhere (`Content-Security-Policy`); no page has a script or a style
-//! in its markup, and none asks another host for anything. All but live phases and the check of a leaf works without a script.
+//! in its markup, and none asks another host for anything. All but live phases, the check of a leaf and signatures works without a
+//! script. A vote is signed in the browser (`assets/review.js`), by a key whose private half no script can read; the interface verifies it.
 
 mod alerts;
 mod chart;
 mod data;
 mod desk;
 mod entry;
+mod form;
 mod frame;
 mod jobs;
 mod json;
+mod keys;
 mod kit;
 mod labels;
 mod log;
@@ -39,9 +43,12 @@ mod preview;
 mod probe;
 mod release;
 mod releases;
+mod review;
 mod session;
+mod steps;
 mod todo;
 mod words;
+mod words_review;
 mod words_watch;
 
 use std::sync::Arc;
@@ -68,8 +75,17 @@ pub fn router(interface: &Interface) -> Router {
         .route("/console/overview", get(overview::show))
         .route("/console/releases", get(releases::list))
         .route("/console/releases/{id}", get(release::show))
-        .route("/console/releases/{id}/copy", post(release::copy))
-        .route("/console/releases/{id}/veto", post(release::veto))
+        .route("/console/releases/{id}/copy", get(release::no_copy).post(release::copy))
+        .route("/console/releases/{id}/request", post(steps::request))
+        .route("/console/releases/{id}/vote", post(steps::vote))
+        .route("/console/releases/{id}/extend", post(steps::extend))
+        .route("/console/releases/{id}/veto", post(steps::veto))
+        .route("/console/releases/{id}/waive", post(steps::waive))
+        .route("/console/releases/{id}/appeal", post(steps::appeal))
+        .route("/console/releases/{id}/hear", post(steps::hear))
+        .route("/console/keys", get(keys::show).post(keys::enrol))
+        .route("/console/keys/confirm", post(keys::confirm))
+        .route("/console/keys/revoke", post(keys::revoke))
         .route("/console/alerts", get(alerts::list))
         .route("/console/alerts/acknowledge", post(alerts::acknowledge))
         .route("/console/orders", get(orders::list).post(orders::issue))

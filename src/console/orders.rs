@@ -15,6 +15,8 @@ use crate::policy::Role;
 
 /// Periods to choose from, in days.
 const PERIODS: [&str; 4] = ["7", "30", "90", "365"];
+/// Characters of an order and of its outcome: more is cut by the interface.
+const TEXT_CHARS_MAX: usize = 2_000;
 /// Forms of output, in their order.
 const KINDS: [&str; 4] = ["table", "model", "private", "verification"];
 
@@ -47,7 +49,7 @@ pub(super) async fn list(desk: Desk) -> Shown {
     }
     let issue = Form::new("/console/orders", desk.mark(), watch.order_issue)
         .field(Field::Line { name: "org", label: watch.order_to.into(), hint: String::new(), value: String::new(), required: true })
-        .field(Field::Lines { name: "text", label: watch.order_text.into(), hint: String::new() })
+        .field(Field::Lines { name: "text", label: watch.order_text.into(), hint: String::new(), chars_max: TEXT_CHARS_MAX })
         .field(Field::Day { name: "due", label: watch.order_due.into() });
     let page = page.section(Section::new("issue", watch.order_issue).hint(watch.order_issue_text).form(issue));
     let open: Vec<(String, String)> = items(&answer, "")
@@ -60,7 +62,7 @@ pub(super) async fn list(desk: Desk) -> Shown {
     }
     let close = Form::new("/console/orders/close", desk.mark(), watch.order_close)
         .field(Field::Pick { name: "order", label: watch.order_which.into(), options: open, value: String::new() })
-        .field(Field::Lines { name: "outcome", label: watch.order_outcome.into(), hint: String::new() });
+        .field(Field::Lines { name: "outcome", label: watch.order_outcome.into(), hint: String::new(), chars_max: TEXT_CHARS_MAX });
     Ok(page.section(Section::new("close", watch.order_close).hint(watch.order_close_text).form(close)).show())
 }
 

@@ -18,6 +18,10 @@ pub(super) fn artefact(desk: &Desk, section: Section, artefact: &Value) -> Secti
         table(desk, section, artefact)
     } else if artefact.pointer("/terms").is_some_and(Value::is_array) {
         linear(desk, section, artefact)
+    } else if artefact.pointer("/trees").is_some_and(Value::is_array) {
+        trees(desk, section, artefact)
+    } else if artefact.pointer("/layers").is_some_and(Value::is_array) {
+        network(desk, section, artefact)
     } else {
         named(desk, section, desk.w().sec_artefact, artefact)
     }
@@ -61,11 +65,62 @@ fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
         bars.push((feature.to_owned(), coefficient.parse().unwrap_or(0.0), coefficient.clone()));
         table.push(vec![Cell::text(feature), Cell::text(coefficient)]);
     }
-    let facts = Facts::default()
+    let drawn = format!("{}: {}", w.coefficient, bars.len());
+    section.facts(about(desk, artefact)).part(Part::Chart(chart::bars(w.coefficients_chart, &drawn, &bars))).table(table)
+}
+
+/// Link and digits of any model.
+fn about(desk: &Desk, artefact: &Value) -> Facts {
+    let w = desk.w();
+    Facts::default()
         .add(w.link_function, Cell::text(desk.say(text(artefact, "/link"))))
-        .add(w.digits, Cell::text(figure(artefact, "/significant_digits")));
-    let about = format!("{}: {}", w.coefficient, bars.len());
-    section.facts(facts).part(Part::Chart(chart::bars(w.coefficients_chart, &about, &bars))).table(table)
+        .add(w.digits, Cell::text(figure(artefact, "/significant_digits")))
+}
+
+/// Trees, one node a line: what it asks and where it leads, or what it adds.
+fn trees(desk: &Desk, section: Section, artefact: &Value) -> Section {
+    let w = desk.w();
+    let features = list(artefact, "/features");
+    let mut table = Table::new(text(artefact, "/name"), &[w.tree, w.node, w.feature, w.threshold, w.children, w.value], w.none_yet);
+    table.push(vec![Cell::dash(), Cell::text(w.base), Cell::dash(), Cell::dash(), Cell::dash(), Cell::text(figure(artefact, "/base"))]);
+    let nodes = list(artefact, "/trees").iter().enumerate().flat_map(|(t, tree)| list(tree, "").iter().enumerate().map(move |n| (t, n)));
+    for (tree, (index, node)) in nodes.take(ROWS_MAX) {
+        let at = [Cell::text(tree.to_string()), Cell::text(index.to_string())];
+        let asked = node.pointer("/feature").and_then(Value::as_u64).and_then(|f| usize::try_from(f).ok());
+        let told = match asked.and_then(|f| features.get(f)) {
+            Some(feature) => [
+                Cell::text(scalar(feature)),
+                Cell::text(format!("≤ {}", figure(node, "/threshold"))),
+                Cell::text(format!("{} · {}", figure(node, "/left"), figure(node, "/right"))),
+                Cell::dash(),
+            ],
+            None => [Cell::dash(), Cell::dash(), Cell::dash(), Cell::text(figure(node, "/value"))],
+        };
+        table.push(at.into_iter().chain(told).collect());
+    }
+    section.facts(about(desk, artefact)).table(table)
+}
+
+/// Layers, one output a line.
+fn network(desk: &Desk, section: Section, artefact: &Value) -> Section {
+    let w = desk.w();
+    let mut table = Table::new(text(artefact, "/name"), &[w.layer, w.output_n, w.activation, w.weights, w.bias], w.none_yet);
+    for (l, layer) in list(artefact, "/layers").iter().enumerate() {
+        let outputs = list(layer, "/weights").iter().zip(list(layer, "/biases")).enumerate();
+        for (o, (weights, bias)) in outputs.take(ROWS_MAX) {
+            let weights = list(weights, "").iter().map(scalar).collect::<Vec<_>>().join(", ");
+            let activation = Cell::code(text(layer, "/activation"));
+            table.push(vec![
+                Cell::text(l.to_string()),
+                Cell::text(o.to_string()),
+                activation,
+                Cell::text(weights),
+                Cell::text(scalar(bias)),
+            ]);
+        }
+    }
+    let features = list(artefact, "/features").iter().map(scalar).collect::<Vec<_>>().join(", ");
+    section.facts(about(desk, artefact).add(w.feature, Cell::text(features))).table(table)
 }
 
 /// Any other document as names and values, nested names joined by dots.

@@ -1,15 +1,15 @@
 //! One output, in the order in which supervisors ask: who, on what basis, which fields, which code, which rules, who approves, to whom.
 
 use axum::extract::Path;
-use axum::response::Response;
-use serde_json::{Value, json};
+use axum::response::Redirect;
+use serde_json::Value;
 
-use super::desk::{Desk, Posted, Shown, Trouble};
+use super::desk::{Desk, Posted, Shown};
 use super::frame::LISTS;
 use super::json::{day, figure, is, list, text, texts, time};
-use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
-use super::releases::{Papers, clock, keys, module, said, state, tone};
-use super::{labels, preview};
+use super::kit::{Cell, Facts, Form, Part, Section, Table, Tone};
+use super::releases::{Papers, keys as linkage_keys, module, said, tone};
+use super::{labels, preview, review};
 use crate::policy::Role;
 
 /// What is shown of the artefact.
@@ -38,10 +38,16 @@ pub(super) async fn copy(Path(id): Path<String>, posted: Posted) -> Shown {
     page(&desk, &release, Copy::Open(opened)).await
 }
 
+/// The address of the review copy, opened again as a page: back to the output, for opening is a `POST`.
+pub(super) async fn no_copy(Path(id): Path<String>) -> Redirect {
+    Redirect::to(&format!("/console/releases/{id}"))
+}
+
 async fn page(desk: &Desk, release: &Value, copy: Copy) -> Shown {
     let w = desk.w();
     let papers = Papers::of(desk).await?;
     let job = desk.get_as(LISTS, &format!("/v1/jobs/{}", text(release, "/job"))).await?;
+    let keys = if is(release, "/review/duty") { desk.get("/v1/reviewer-keys").await? } else { Value::Null };
     let word = text(release, "/state");
     let page = desk.page(text(release, "/name")).under("/console/releases", w.releases).numbered();
     let page = page.lead(format!("{} · {}", text(release, "/id"), desk.say(text(release, "/kind")))).state(tone(word), desk.say(word));
@@ -52,7 +58,7 @@ async fn page(desk: &Desk, release: &Value, copy: Copy) -> Shown {
         .section(code(desk, &papers, release))
         .section(rules(desk, release, &job))
         .section(artefact(desk, release, &copy))
-        .section(approval(desk, release))
+        .section(review::section(desk, release, &keys, matches!(copy, Copy::Open(_))))
         .section(recipient(desk, &papers, release))
         .section(after(desk, &papers, release))
         .section(evidence(desk, release))
@@ -115,7 +121,7 @@ fn fields(desk: &Desk, papers: &Papers, release: &Value) -> Section {
     let plan = papers.plan(release);
     let facts = Facts::default()
         .add(w.plan, Cell::text(text(plan, "/plan/title")).and_code(text(release, "/facts/plan")))
-        .add(w.joins, Cell::text(keys(plan).join(desk.lang().separator())))
+        .add(w.joins, Cell::text(linkage_keys(plan).join(desk.lang().separator())))
         .add(w.unit, Cell::code(text(plan, "/plan/unit")));
     let mut granted = Table::new(w.transform, &[w.field, w.source_column, w.transform], w.none_yet);
     for output in list(plan, "/plan/outputs") {
@@ -190,44 +196,6 @@ fn artefact(desk: &Desk, release: &Value, copy: &Copy) -> Section {
         Copy::Closed if text(release, "/state") == "denied" => section.part(Part::note(Tone::Plain, w.artefact_never)),
         Copy::Closed => section.part(Part::note(Tone::Plain, w.artefact_not_yet)),
     }
-}
-
-fn approval(desk: &Desk, release: &Value) -> Section {
-    let w = desk.w();
-    let reason = text(release, "/reason");
-    let facts = Facts::default()
-        .add(w.state, state(desk, text(release, "/state")))
-        .add(w.stage, Cell::text(desk.say(text(release, "/review/stage"))))
-        .add(w.round, Cell::text(figure(release, "/review/round")))
-        .add(w.votes_in, Cell::text(figure(release, "/review/votes_in")))
-        .add(w.reason, Cell::text(desk.say(reason)))
-        .add(w.decided_at, Cell::text(time(release, "/decided_at")))
-        .add(w.col_clock, clock(desk, release));
-    let mut section = Section::new("approval", w.sec_approval).facts(facts);
-    let rounds = release.pointer("/review/rounds").unwrap_or(&Value::Null);
-    if !list(rounds, "").is_empty() {
-        section = preview::named(desk, section, w.rounds, rounds);
-    }
-    let id = text(release, "/id");
-    if text(release, "/state") != "held" {
-        return section;
-    }
-    if desk.is(&[Role::Provider]) {
-        let reason = Field::Line { name: "reason", label: w.reason.into(), hint: w.veto_text.into(), value: String::new(), required: true };
-        let form = Form::new(format!("/console/releases/{id}/veto"), desk.mark(), w.veto).field(reason).danger();
-        return section.form(form);
-    }
-    if !desk.is(&[Role::OutputChecker]) {
-        return section;
-    }
-    let own = [text(release, "/org"), text(release, "/facts/author_org")].contains(&desk.me().org.as_str());
-    section.part(Part::note(Tone::Plain, if own { w.own_review } else { w.vote_text }))
-}
-
-/// A provider's objection.
-pub(super) async fn veto(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
-    posted.desk.post(&format!("/v1/releases/{id}/veto"), &json!({ "reason": posted.field("reason") })).await?;
-    Ok(posted.desk.back(&format!("/console/releases/{id}"), "vetoed"))
 }
 
 fn recipient(desk: &Desk, papers: &Papers, release: &Value) -> Section {

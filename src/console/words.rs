@@ -98,7 +98,7 @@ words! { Words:
     contents = "On this page" | "本页内容";
     footer = "Screens hold no raw values. Every decision, denials included, is in the transparency log." | "页面不含原始数据。每项决定(含拒绝)均记入透明日志。";
     frozen_banner = "All releases are stopped." | "已暂停全部出域。";
-    frozen_banner_more = "Nothing leaves until the data authority lifts the freeze." | "数据主管部门解除前，任何结果不得出域。";
+    frozen_banner_more = "Nothing leaves until the data authority lifts the freeze or signs a recovery." | "数据主管部门解除暂停或签署恢复前，任何结果不得出域。";
     refused = "Refused" | "未予办理";
     rule = "Rule" | "规则";
     remedy = "What to do" | "补救办法";
@@ -237,6 +237,15 @@ words! { Words:
     feature = "Feature" | "特征";
     coefficient = "Coefficient" | "系数";
     intercept = "Intercept" | "截距";
+    tree = "Tree" | "树";
+    node = "Node" | "节点";
+    children = "Where it holds · elsewhere" | "满足 · 不满足";
+    base = "Base" | "基准值";
+    layer = "Layer" | "层";
+    output_n = "Output" | "输出";
+    activation = "Activation" | "激活函数";
+    weights = "Weights" | "权重";
+    bias = "Bias" | "偏置";
     coefficients_chart = "Coefficients of the model" | "模型系数";
     link_function = "Link" | "联系函数";
     digits = "Significant digits" | "有效数字";
@@ -272,15 +281,8 @@ words! { Words:
     commitment = "Commitment of the artefact" | "产物承诺值";
     decide = "Decide" | "作出决定";
     decision = "Decision" | "决定";
-    approve = "Approve" | "同意出域";
-    deny = "Deny" | "不同意";
-    veto = "Object (veto)" | "提出异议(否决)";
-    veto_text = "An output that rests on your data does not leave if you object." | "您提出异议后，基于贵单位数据的该输出不得出域。";
-    vote_text = "Two reviewers vote, each with a signature of their own: `fusebox release vote`. What one says is told to nobody before both are in." | "由两名审核人分别签名表决：fusebox release vote。两票齐备前，任何人均看不到表决内容。";
-    stage = "Stage" | "办理阶段";
-    round = "Round" | "审核轮次";
-    votes_in = "Votes in" | "已收表决数";
-    rounds = "Rounds of review" | "历次审核";
+    approve = "Approve" | "通过";
+    deny = "Deny" | "不通过";
     own_review = "You may not review what comes from your own organisation." | "不得审核本单位提交的事项。";
     // Jobs
     jobs_lead = "Jobs that you may see, newest first." | "您有权查看的任务，最新在前。";
@@ -381,7 +383,7 @@ mod tests {
     #[test]
     fn every_word_is_there_in_both_languages() {
         let han = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
-        for (key, en, zh) in ALL.iter().chain(crate::console::words_watch::ALL) {
+        for (key, en, zh) in ALL.iter().chain(crate::console::words_watch::ALL).chain(crate::console::words_review::ALL) {
             assert!(!en.trim().is_empty() && en.is_ascii() || en.contains('ρ'), "{key}: {en}");
             assert!(han(zh), "{key}: {zh}");
         }

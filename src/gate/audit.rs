@@ -1,28 +1,35 @@
 //! The audit's place at the gate: what each released table's cells consist of is kept, sealed beside its artefact, and every new table is
-//! judged against all that was released on its namespace over the same base rows, by whatever operator.
+//! judged against all that was released on its namespace, by whatever operator: row by row where both begin at the same dataset, by units
+//! alone where not.
 //!
-//! A table that a checker releases later counts from then on: what is read is the state of the releases themselves. A table that fails
-//! waits for a checker, under the one text of everything that waits; the cause stands in the evidence and in a leaf that neither the
+//! A table that reviewers release later counts from then on: what is read is the state of the releases themselves. It is judged once more
+//! in the transaction that releases it, against what was released meanwhile (`again`). A table that fails waits for a checker, under the one text of everything that waits; the cause stands in the evidence and in a leaf that neither the
 //! operator nor a provider reads. How many tables of an operator on a namespace ended for a reason that depends on data is counted, for
 //! each is a bit; beyond the policy's number every further one waits.
 
-use std::collections::{BTreeMap, HashMap};
+mod again;
+mod shown;
+mod universe;
 
-use protocol::contributors::{BaseRow, Contributors, Membership};
+pub(in crate::gate) use again::{count_hold, meanwhile};
+
+use protocol::contributors::Contributors;
 use protocol::seal::SealKey;
 use protocol::table::{MeasureOp, TableOutput};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
+use self::shown::Shown;
+use self::universe::Universe;
 use super::checks::Check;
+use super::conditions::Conditions;
 use super::decide::{Decision, JobFacts, Outcome, canonical};
 use super::own;
 use super::record::ReleaseState;
 use super::recovery;
 use crate::clock::Timestamp;
 use crate::id::{Name, OrgId, ReleaseId};
-use crate::policy::ActivePolicy;
-use crate::sdc::audit::{Cell, Found, Prime, Verdict, audit};
+use crate::policy::{ActivePolicy, ReleasePolicy};
 use crate::sdc::{self, Fate, NotReleased};
 use crate::store::artefacts::Artefacts;
 use crate::store::{Migration, StoreError, Tx};
@@ -39,6 +46,10 @@ pub const MIGRATION: Migration = Migration {
           CREATE INDEX audit_hold_org ON audit_hold (org, namespace, at);",
 };
 
+/// At which leaf of the log a table was judged: what was released before was looked at.
+pub const MIGRATION_SEEN: Migration =
+    Migration { name: "gate-audit-2", sql: "ALTER TABLE audit_table ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;" };
+
 /// Memberships of released cells that are read for one audit; beyond, the table is held.
 const MEMBERSHIPS_MAX: usize = 40_000_000;
 
@@ -48,6 +59,10 @@ const MEMBERSHIPS_MAX: usize = 40_000_000;
 enum Cause {
     /// Two cells, or a cell alone, differ by too few units.
     Difference,
+    /// Two cells of other conditions are of the same rows: nobody lies between them.
+    Zero,
+    /// A sum that follows is dominated.
+    Dominance,
     /// A combination of cells tells of too few units.
     Combination,
     /// More cells and rows than can be judged.
@@ -68,10 +83,18 @@ enum Cause {
 #[derive(Default)]
 struct Table {
     /// Base rows of the shown cells.
-    sets: Option<Contributors>,
+    sets: Option<Shown>,
     /// Whether a figure of a cell is an equation.
     equations: bool,
     cause: Option<Cause>,
+}
+
+/// Which base rows lie in which cells of a job's tables: what [`super::RawOutput`] brings for the audit.
+pub(super) struct Told {
+    pub(super) namespace: Name,
+    pub(super) base: String,
+    pub(super) contributors: Option<Contributors>,
+    pub(super) conditions: Conditions,
 }
 
 /// The audit of one job's tables, which come first among its outputs.
@@ -79,17 +102,18 @@ struct Table {
 pub(super) struct Audit {
     on: Option<(Name, String)>,
     contributors: Option<Contributors>,
+    conditions: Conditions,
     tables: Vec<Table>,
-    /// Tables that were released when this one was judged; `None`: not judged.
+    /// Leaf of the last table that was released on the namespace when these were judged, 0 for none; `None`: not judged.
     seen: Option<u64>,
     /// Versions of the operator's own data, and their units.
     own: Option<own::Used>,
 }
 
 impl Audit {
-    pub(super) fn of(contributors: Option<(Name, String, Option<Contributors>)>) -> Self {
-        let (on, contributors) = contributors.map_or((None, None), |(namespace, base, sets)| (Some((namespace, base)), sets));
-        Self { on, contributors, ..Self::default() }
+    pub(super) fn of(told: Option<Told>) -> Self {
+        let Some(Told { namespace, base, contributors, conditions }) = told else { return Self::default() };
+        Self { on: Some((namespace, base)), contributors, conditions, ..Self::default() }
     }
 
     /// Notes what the cell rules said of the next table.
@@ -100,8 +124,8 @@ impl Audit {
             Ok(verdict) => {
                 noted.cause = verdict.held.as_ref().map(|_| Cause::Attacker);
                 let fates: Vec<Fate> = verdict.evidence.cells.iter().map(|c| c.fate).collect();
-                let told = self.contributors.as_ref().and_then(|c| Some((&c.rows, c.tables.get(self.tables.len())?)));
-                noted.sets = told.map(|(rows, members)| shown(table, &fates, rows, members));
+                noted.sets =
+                    self.contributors.as_ref().and_then(|told| Shown::of(table, &fates, told, self.tables.len(), &self.conditions));
             }
             Err(NotReleased::RefusedByData { .. }) => noted.cause = Some(Cause::Refused),
             Err(_) => {}
@@ -112,13 +136,18 @@ impl Audit {
     /// What an output's cells consist of, to be sealed.
     pub(super) fn sets(&self, at: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let sets = self.tables.get(at).and_then(|t| t.sets.as_ref());
-        sets.map(|s| s.encode().map_err(|_| StoreError::Malformed("contributors"))).transpose()
+        sets.map(|s| s.rows.encode().map_err(|_| StoreError::Malformed("contributors"))).transpose()
+    }
+
+    /// What is kept of an output's cells beside that, to be sealed.
+    pub(super) fn cells(&self, at: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.tables.get(at).and_then(|t| t.sets.as_ref()).map(|s| s.cells.encode()).transpose()
     }
 
     /// Whether another table was released since these were judged, or they never were: then none of them is released.
     pub(super) fn is_stale(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
-        let Some((namespace, base)) = &self.on else { return Ok(!self.tables.is_empty()) };
-        Ok(self.seen != Some(released(tx, namespace, base)?.len() as u64))
+        let Some((namespace, _)) = &self.on else { return Ok(!self.tables.is_empty()) };
+        Ok(self.seen != Some(last(&released(tx, namespace)?)))
     }
 
     /// Whether tables that left are not known, so that none can be judged beside them: then none of these is released.
@@ -162,8 +191,8 @@ impl Audit {
             used.record(tx, facts, namespace)?;
         }
         if table.sets.is_some() && state != ReleaseState::Refused {
-            let sql = "INSERT INTO audit_table (release, namespace, base, equations) VALUES (?1, ?2, ?3, ?4)";
-            tx.prepare_cached(sql)?.execute(params![release, namespace, base, table.equations])?;
+            let sql = "INSERT INTO audit_table (release, namespace, base, equations, seen) VALUES (?1, ?2, ?3, ?4, ?5)";
+            tx.prepare_cached(sql)?.execute(params![release, namespace, base, table.equations, self.seen.unwrap_or(0)])?;
         }
         if let Some(cause) = table.cause {
             let word = serde_json::to_value(cause).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
@@ -176,97 +205,56 @@ impl Audit {
     }
 }
 
-/// Base rows of the shown cells of a table, cells numbered anew; a total holds the rows of every cell that it totals.
-fn shown(table: &TableOutput, fates: &[Fate], rows: &[BaseRow], members: &[Membership]) -> Contributors {
-    let mut numbers: HashMap<(u32, Vec<Option<i64>>), u32> = HashMap::new();
-    for (cell, _) in table.cells.iter().zip(fates).filter(|(_, fate)| **fate == Fate::Shown) {
-        let next = numbers.len() as u32;
-        numbers.insert((cell.totals, cell.keys.clone()), next);
-    }
-    let totals = table.header.request.margins.totals(table.header.request.keys.len());
-    let within = |cell: &protocol::table::Cell| -> Vec<u32> {
-        let totalled = |set: u32| cell.keys.iter().enumerate().map(|(i, k)| if set >> i & 1 == 1 { None } else { *k }).collect();
-        totals.iter().filter_map(|set| numbers.get(&(*set, totalled(*set))).copied()).collect()
-    };
-    let within: Vec<Vec<u32>> = table.cells.iter().take_while(|c| c.totals == 0).map(within).collect();
-    let mut times: BTreeMap<(u32, u32), u32> = BTreeMap::new();
-    for member in members {
-        for number in within.get(member.cell as usize).into_iter().flatten() {
-            let slot = times.entry((member.row, *number)).or_insert(0);
-            *slot = slot.saturating_add(member.times);
-        }
-    }
-    let (mut kept, mut told, mut last): (Vec<BaseRow>, Vec<Membership>, Option<u32>) = (Vec::new(), Vec::new(), None);
-    for ((row, cell), times) in times {
-        if last != Some(row) {
-            last = Some(row);
-            kept.extend(rows.get(row as usize));
-        }
-        told.push(Membership { row: kept.len().saturating_sub(1) as u32, cell, times });
-    }
-    Contributors { rows: kept, tables: vec![told] }
+/// A released table.
+struct Earlier {
+    release: ReleaseId,
+    base: String,
+    equations: bool,
+    leaf: u64,
 }
 
-/// Released tables on a namespace over the rows of a dataset, and whether they hold equations.
-fn released(connection: &Connection, namespace: &Name, base: &str) -> Result<Vec<(ReleaseId, bool)>, StoreError> {
-    let sql = "SELECT a.release, a.equations FROM audit_table a JOIN release r ON r.id = a.release
-               WHERE a.namespace = ?1 AND a.base = ?2 AND r.state = 'released' ORDER BY r.rowid";
+/// Released tables on a namespace, in the order in which they reached the gate.
+fn released(connection: &Connection, namespace: &Name) -> Result<Vec<Earlier>, StoreError> {
+    let sql = "SELECT a.release, a.base, a.equations, coalesce(r.release_leaf, 0) FROM audit_table a JOIN release r ON r.id = a.release
+               WHERE a.namespace = ?1 AND r.state = 'released' ORDER BY r.rowid";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![namespace, base], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let row = |r: &rusqlite::Row<'_>| Ok(Earlier { release: r.get(0)?, base: r.get(1)?, equations: r.get(2)?, leaf: r.get(3)? });
+    let rows = statement.query_map([namespace], row)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Leaf of the last one that was released.
+fn last(earlier: &[Earlier]) -> u64 {
+    earlier.iter().map(|e| e.leaf).max().unwrap_or(0)
+}
+
+/// Everything that was released, beside tables over the rows of `base`.
+fn universe<'a>(
+    connection: &Connection,
+    artefacts: &Artefacts,
+    base: &str,
+    rules: &'a ReleasePolicy,
+    earlier: &[&Earlier],
+) -> Result<Universe<'a>, StoreError> {
+    let mut universe = Universe::new(rules);
+    for table in earlier {
+        if universe.memberships > MEMBERSHIPS_MAX {
+            break;
+        }
+        let shown = Shown::read(connection, artefacts, &table.release)?.ok_or(StoreError::Malformed("contributors"))?;
+        if table.base == base {
+            universe.add(&shown, table.equations, Some(&table.release));
+        } else {
+            universe.add_other(&shown, &table.release);
+        }
+    }
+    Ok(universe)
 }
 
 /// Ends of an operator's tables on a namespace that depended on data, since `since`.
 fn holds(connection: &Connection, org: &OrgId, namespace: &Name, since: Timestamp) -> Result<u32, StoreError> {
     let sql = "SELECT count(*) FROM audit_hold WHERE org = ?1 AND namespace = ?2 AND at >= ?3";
     Ok(connection.prepare_cached(sql)?.query_row(params![org, namespace, since], |r| r.get(0))?)
-}
-
-/// Everything shown on a namespace, over one numbering of rows and units.
-#[derive(Default)]
-struct Universe {
-    rows: HashMap<i64, u32>,
-    units: HashMap<i64, u32>,
-    unit_of: Vec<u32>,
-    cells: Vec<Cell>,
-    /// The release of each cell; `None` for this job's.
-    releases: Vec<Option<ReleaseId>>,
-    memberships: usize,
-}
-
-impl Universe {
-    fn add(&mut self, sets: &Contributors, equation: bool, release: Option<&ReleaseId>) {
-        let numbered: Vec<u32> = sets.rows.iter().map(|row| self.row(row)).collect();
-        let mut cells: Vec<Vec<(u32, u32)>> = Vec::new();
-        for member in sets.tables.first().into_iter().flatten() {
-            let cell = member.cell as usize;
-            if cells.len() <= cell {
-                cells.resize(cell + 1, Vec::new());
-            }
-            if let (Some(cell), Some(row)) = (cells.get_mut(cell), numbered.get(member.row as usize)) {
-                cell.push((*row, member.times));
-                self.memberships += 1;
-            }
-        }
-        self.releases.extend(cells.iter().map(|_| release.cloned()));
-        self.cells.extend(cells.into_iter().map(|rows| Cell { rows, equation }));
-    }
-
-    fn row(&mut self, row: &BaseRow) -> u32 {
-        let (units, next) = (&mut self.units, self.unit_of.len() as u32);
-        let unit_of = &mut self.unit_of;
-        *self.rows.entry(row.identity).or_insert_with(|| {
-            let unit = units.len() as u32;
-            unit_of.push(*units.entry(row.unit).or_insert(unit));
-            next
-        })
-    }
-
-    /// Takes back what was added after the first `cells` cells.
-    fn truncate(&mut self, cells: usize) {
-        self.cells.truncate(cells);
-        self.releases.truncate(cells);
-    }
 }
 
 impl Decision {
@@ -285,27 +273,20 @@ impl Decision {
     ) -> Result<(), StoreError> {
         let Some((namespace, base)) = self.audit.on.clone() else { return Ok(()) };
         let rules = policy.rules();
-        let earlier = released(connection, &namespace, &base)?;
-        self.audit.seen = Some(earlier.len() as u64);
+        let earlier = released(connection, &namespace)?;
+        self.audit.seen = Some(last(&earlier));
         if self.audit.tables.is_empty() {
             return Ok(());
         }
         let own_cause = self.audit.judge_own(connection, own_key, &self.facts, &namespace, rules.audit.own_units_min)?;
-        let mut universe = Universe::default();
-        for (release, equations) in &earlier {
-            if universe.memberships > MEMBERSHIPS_MAX {
-                break;
-            }
-            let bytes = artefacts.read(connection, release, &"contributors".parse()?)?.ok_or(StoreError::Malformed("contributors"))?;
-            let sets = Contributors::parse(&bytes).map_err(|_| StoreError::Malformed("contributors"))?;
-            universe.add(&sets, *equations, Some(release));
-        }
+        let mut universe = universe(connection, artefacts, &base, rules, &earlier.iter().collect::<Vec<_>>())?;
         let since = now.plus_s(-86_400 * i64::from(rules.audit.holds_window_days));
         let mut held = holds(connection, &self.facts.org, &namespace, since)?;
+        let lost = recovery::tables_wait(connection, &namespace)?;
         let k = rules.table.min_frequency;
         for (table, decided) in self.audit.tables.iter_mut().zip(&mut self.outputs) {
             if table.cause.is_none() && !matches!(decided.outcome, Outcome::Refuse(_)) {
-                let (cause, told) = judge(&mut universe, table, k, earlier.len())?;
+                let (cause, told) = universe.judge(table.sets.as_ref(), table.equations, earlier.len())?;
                 table.cause = own_cause.or(cause).or((held >= rules.audit.holds_max).then_some(Cause::Holds));
                 let mut evidence: serde_json::Value = serde_json::from_slice(&decided.evidence).unwrap_or_default();
                 if let Some(fields) = evidence.as_object_mut() {
@@ -314,52 +295,16 @@ impl Decision {
                 decided.evidence = canonical(&evidence)?;
                 decided.checks.push(check(k));
             }
-            if table.cause.is_some() && decided.outcome == Outcome::Release {
+            if lost && !matches!(decided.outcome, Outcome::Refuse(_)) {
+                decided.checks.push(recovery::check());
+            }
+            if (lost || table.cause.is_some()) && decided.outcome == Outcome::Release {
                 decided.outcome = Outcome::Hold;
             }
             held = held.saturating_add(u32::from(table.cause.is_some()));
         }
         Ok(())
     }
-}
-
-/// The verdict on one table, and what checkers are told. What passes counts for the job's next table.
-fn judge(universe: &mut Universe, table: &Table, k: u32, earlier: usize) -> Result<(Option<Cause>, serde_json::Value), StoreError> {
-    let first_new = universe.cells.len();
-    let verdict = match &table.sets {
-        Some(sets) if universe.memberships <= MEMBERSHIPS_MAX => {
-            universe.add(sets, table.equations, None);
-            audit(&universe.unit_of, &universe.cells, first_new, k as usize, secret()?)
-        }
-        _ => Verdict::TooLarge,
-    };
-    let cause = match &verdict {
-        Verdict::Clear => None,
-        Verdict::Found(found) if found.cells.is_empty() => Some(Cause::Combination),
-        Verdict::Found(_) => Some(Cause::Difference),
-        Verdict::TooLarge => Some(Cause::Bound),
-    };
-    let told = match &verdict {
-        Verdict::Found(Found { cells, units }) => {
-            let against: Vec<&ReleaseId> = cells.iter().filter_map(|c| universe.releases.get(*c)?.as_ref()).collect();
-            serde_json::json!({ "verdict": cause, "units": units, "against": against })
-        }
-        _ => serde_json::json!({ "verdict": cause }),
-    };
-    let told = serde_json::json!({
-        "found": told, "earlier_tables": earlier, "earlier_cells": first_new, "rows": universe.unit_of.len(), "units": universe.units.len(),
-    });
-    if cause.is_some() {
-        universe.truncate(first_new);
-    }
-    Ok((cause, told))
-}
-
-/// A prime and a seed that nobody knows.
-fn secret() -> Result<(Prime, u64), StoreError> {
-    let key = SealKey::random()?;
-    let word = |at: usize| key.as_bytes().get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-    Ok((Prime::from_random(word(0)), word(8)))
 }
 
 /// The same for every table, whatever came of it.

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::release::{ModelRules, TableRules};
+use crate::policy::ReleasePolicy;
+use crate::policy::release::TableRules;
 use crate::refusal::Refused;
-use crate::sdc::{AttackOutcome, DecidedModel, DecidedTable, TableEvidence};
+use crate::sdc::{AttackOutcome, DecidedModel, DecidedTable, ModelReport, TableEvidence};
 
 /// One rule as it was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -90,15 +91,17 @@ fn attacker(evidence: &TableEvidence, held: Option<&Refused>) -> Check {
     check(held.map_or("table.attacker", |h| h.rule().id), &["Q41", "C26", "X55"], threshold.to_owned(), outcome)
 }
 
-pub(super) fn model(rules: &ModelRules, shown: &DecidedModel) -> Vec<Check> {
+pub(super) fn model(rules: &ReleasePolicy, shown: &DecidedModel, report: &ModelReport) -> Vec<Check> {
+    let (model, min_frequency) = (&rules.model, rules.table.min_frequency);
+    let capacity = match shown {
+        DecidedModel::Linear(_) => format!("{} bits, {} coefficients", model.bits_max, model.coefficients_max),
+        DecidedModel::Trees(_) | DecidedModel::Network(_) => format!("{} bits", model.bits_max),
+    };
     vec![
-        check(
-            "model.capacity",
-            &["Q35", "C26"],
-            format!("{} coefficients", rules.coefficients_max),
-            format!("{} coefficients", shown.terms.len()),
-        ),
-        check("model.rounding", &["Q35", "C26"], format!("{} significant digits", rules.significant_digits), "applied".to_owned()),
-        check("model.units", &["Q35", "X55"], format!("{} units", rules.units_min), "reached".to_owned()),
+        check("model.capacity", &["Q35", "C26"], capacity, format!("{} parameters", report.parameters)),
+        check("model.ratio", &["Q35", "X55"], format!("{} units a parameter", model.units_per_parameter_min), "reached".to_owned()),
+        check("model.group", &["Q41", "C26", "X55"], format!("{min_frequency} units"), "reached".to_owned()),
+        check("model.rounding", &["Q35", "C26"], format!("{} significant digits", model.significant_digits), "applied".to_owned()),
+        check("model.units", &["Q35", "X55"], format!("{} units", model.units_min), "reached".to_owned()),
     ]
 }

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use protocol::contributors::Contributors;
-use protocol::model::LinearModel;
+use protocol::model::{Model, ModelEvidence};
 use protocol::plan::{ViewColumn, ViewType};
 use protocol::seal::SealKey;
 use protocol::table::TableOutput;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
-use super::audit::Audit;
+use super::audit::{Audit, Told};
 use super::checks::{self, Check};
+use super::conditions::Conditions;
 use crate::clock::Date;
 use crate::id::{AgreementId, DatasetId, JobId, ModuleDigest, Name, OrgId, PlanId, PrincipalId};
 use crate::policy::ActivePolicy;
@@ -22,11 +23,21 @@ use crate::store::StoreError;
 /// What came back from a job. Anyone may seal, only the gate opens; it has no `Debug`, so it cannot be logged by accident.
 pub struct RawOutput {
     tables: Vec<TableOutput>,
-    models: Vec<LinearModel>,
+    models: Vec<Model>,
+    judged: Option<JudgedModels>,
     columns: Vec<ViewColumn>,
     coded: BTreeSet<String>,
     units: u64,
-    contributors: Option<(Name, String, Option<Contributors>)>,
+    contributors: Option<Told>,
+}
+
+/// What the engine found of a job's models, rounded to so many digits; nothing of one that its form or the policy refuses anyway.
+#[derive(Debug)]
+pub struct JudgedModels {
+    /// Significant decimal digits.
+    pub digits: u8,
+    /// One a model.
+    pub evidence: Vec<Option<ModelEvidence>>,
 }
 
 /// Provenance of a column that the module derived; a granted one's is `alias.column`.
@@ -41,19 +52,30 @@ impl RawOutput {
 
     /// Seals what a job returned: tables with evidence from the engine, models from the guest, the granted and derived columns
     /// that they may name, which of them the plan top- and bottom-codes, and how many privacy units stand behind the view.
-    pub fn seal(tables: Vec<TableOutput>, models: Vec<LinearModel>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
-        Self { tables, models, columns, coded, units, contributors: None }
+    pub fn seal(tables: Vec<TableOutput>, models: Vec<Model>, columns: Vec<ViewColumn>, coded: BTreeSet<String>, units: u64) -> Self {
+        Self { tables, models, judged: None, columns, coded, units, contributors: None }
     }
 
-    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`; nothing where an
-    /// engine had too many to tell. Without this no table is released.
+    /// Adds which base rows lie in which cells, for the audit across releases on `namespace` over the rows of `base`, and what describes
+    /// cells; nothing where an engine had too many to tell. Without this no table is released.
     #[must_use]
-    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>) -> Self {
-        Self { contributors: Some((namespace, base, contributors)), ..self }
+    pub fn with_contributors(self, namespace: Name, base: String, contributors: Option<Contributors>, conditions: Conditions) -> Self {
+        Self { contributors: Some(Told { namespace, base, contributors, conditions }), ..self }
+    }
+
+    /// Adds the engine's evidence about the models. Without it none is decided.
+    #[must_use]
+    pub fn with_judged(self, judged: JudgedModels) -> Self {
+        Self { judged: Some(judged), ..self }
+    }
+
+    /// The evidence about model `index`, if it is of the digits that apply now.
+    fn evidence_of(&self, index: usize, digits: u8) -> Option<&ModelEvidence> {
+        self.judged.as_ref().filter(|j| j.digits == digits).and_then(|j| j.evidence.get(index)).and_then(Option::as_ref)
     }
 
     /// The models, for what is said of them within the gate.
-    pub(super) fn models(&self) -> &[LinearModel] {
+    pub(super) fn models(&self) -> &[Model] {
         &self.models
     }
 
@@ -192,7 +214,7 @@ pub struct Decision {
     pub(super) policy_digest: [u8; 32],
     pub(super) outputs: Vec<Decided>,
     /// The models behind those of `outputs` that are models, in order.
-    pub(super) models: Vec<LinearModel>,
+    pub(super) models: Vec<Model>,
     pub(super) commitment: [u8; 32],
     pub(super) audit: Audit,
 }
@@ -203,7 +225,7 @@ impl Decision {
     /// # Errors
     /// `output.none` where there is nothing to decide; a fault of ours as [`StoreError`].
     pub fn decide(
-        raw: RawOutput,
+        mut raw: RawOutput,
         facts: JobFacts,
         policy: &ActivePolicy,
         job_key: &SealKey,
@@ -217,13 +239,14 @@ impl Decision {
         let deciding = sdc::Deciding { policy, units: raw.units, rounding };
         let tables: Vec<_> = raw.tables.iter().map(|table| (table, coding(table, &raw.coded))).collect();
         let derived: BTreeSet<String> = raw.derived_numbers().into_iter().map(str::to_owned).collect();
-        let mut audit = Audit::of(raw.contributors);
+        let mut audit = Audit::of(raw.contributors.take());
         for (table, verdict) in raw.tables.iter().zip(sdc::decide_tables(&tables, &deciding)) {
             audit.note(table, &verdict);
             outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &derived.iter().map(String::as_str).collect())?);
         }
-        for model in &raw.models {
-            outputs.push(decide_one_model(model, &raw.columns, raw.units, policy)?);
+        for (index, model) in raw.models.iter().enumerate() {
+            let evidence = raw.evidence_of(index, policy.rules().model.significant_digits);
+            outputs.push(decide_one_model(model, evidence, &raw.columns, raw.units, policy)?);
         }
         Ok(Self { facts, policy_digest: policy.digest(), outputs, models: raw.models, commitment, audit })
     }
@@ -290,22 +313,29 @@ fn decide_one_table(
     }
 }
 
-fn decide_one_model(model: &LinearModel, columns: &[ViewColumn], units: u64, policy: &ActivePolicy) -> Result<Decided, DecideError> {
+fn decide_one_model(
+    model: &Model,
+    evidence: Option<&ModelEvidence>,
+    columns: &[ViewColumn],
+    units: u64,
+    policy: &ActivePolicy,
+) -> Result<Decided, DecideError> {
+    let name = model.name();
     // A feature is a column that the module was handed or derived: other text would be a way out.
-    if !model.features.iter().all(|f| columns.iter().any(|c| f.split_once('=').map_or(f.as_str(), |(name, _)| name) == c.name)) {
-        return refused(&model.name, OutputKind::Model, Refused::new(&refusal::MODEL_INVALID).into());
+    if model.validate_features(|name| columns.iter().find(|c| c.name == name).map(|c| c.ty.clone())).is_err() {
+        return refused(name, OutputKind::Model, Refused::new(&refusal::MODEL_INVALID).into());
     }
-    match sdc::decide_model(model, policy, units) {
-        Ok(shown) => Ok(Decided {
-            name: model.name.clone(),
+    match sdc::decide_model(model, evidence, policy, units) {
+        Ok((shown, report)) => Ok(Decided {
+            name: name.to_owned(),
             kind: OutputKind::Model,
             // A model always waits for a person, whatever the policy says.
             outcome: Outcome::Hold,
-            evidence: canonical(&serde_json::json!({ "units": units, "parameters": shown.terms.len() + 1 }))?,
-            checks: checks::model(&policy.rules().model, &shown),
+            evidence: canonical(&report)?,
+            checks: checks::model(policy.rules(), &shown, &report),
             artefact: canonical(&shown)?,
         }),
-        Err(why) => refused(&model.name, OutputKind::Model, why),
+        Err(why) => refused(name, OutputKind::Model, why),
     }
 }
 

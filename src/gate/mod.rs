@@ -12,11 +12,14 @@
 
 mod audit;
 mod checks;
+mod conditions;
 mod decide;
 mod freeze;
+mod bundle;
 mod issuers;
 mod ledger;
 mod ledger_tables;
+mod opened;
 mod own;
 mod private;
 mod probe;
@@ -26,9 +29,11 @@ mod review;
 mod used_up;
 mod verification;
 
-pub use audit::MIGRATION as AUDIT;
+pub use audit::{MIGRATION as AUDIT, MIGRATION_SEEN as AUDIT_SEEN};
+pub use bundle::{Bundle, Cause, Checked, Fault, Part, bundle, verify};
 pub use checks::Check;
-pub use decide::{DERIVED, DecideError, Decision, JobFacts, Outcome, OutputKind, RawOutput, SourceFact};
+pub use conditions::Conditions;
+pub use decide::{DERIVED, DecideError, Decision, JobFacts, JudgedModels, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, MIGRATION as FREEZE, Reach, all_standing, lift, set, stopped};
 pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};
 pub use ledger::{
@@ -36,12 +41,13 @@ pub use ledger::{
     namespace_budget, released_besides, remaining_on, remaining_under, reserve, set_budget, settle, spent_on, spent_under,
 };
 pub use ledger_tables::MIGRATION as LEDGER;
+pub use opened::{Released, open, review_copy};
 pub use own::MIGRATION as OWN;
 pub use private::{Concluded, Drawn, Noising, RawSums};
 pub use probe::{Baseline, Finding, InfluenceShown, ParameterShown, Picked, Probe, ProbeEvidence, ProbeRun};
 pub(crate) use record::hex;
-pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, Released, find, list, open, review_copy};
-pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait};
+pub use record::{Filter, Prepared, ReleaseRow, ReleaseState, find, list};
+pub use recovery::{MIGRATION as RECOVERY, Recovered, RecoveryStatement, accepts, rebase, recover, tables_wait, waiting_namespaces};
 pub use review::{
     Airlock, Appeal, Cast, Choice, CountedVote, Extension, MIGRATION as REVIEW, NewVote, REASON_CHARS_MAX, REASONS, REVIEW_CONTEXT,
     ReplyDue, ReviewReason, ReviewShown, ReviewerKey, Round, RoundOutcome, STATEMENT_CHARS_MAX, SignedVote, Stage, Statement, confirm_key,

@@ -4,7 +4,8 @@
 //! Of each version that a job used, the units behind the job's view are kept, sealed: those only that have rows in data the operator
 //! does not own, so that invented units neither fill a version nor tell two apart. Under one plan, a version whose view has fewer units
 //! than the policy's `own_units_min`, or differs from that of an earlier version by at least one unit and fewer than that, waits for a
-//! checker. Views of different plans are told apart by the audit of rows.
+//! checker. Views of different plans are told apart by the audit of rows. Values that an operator writes beside its units do not tell two
+//! versions apart here: figures over them count in the audit as tables by them, so that a value changed for one unit is a difference of one.
 
 use protocol::seal::{self, SealKey};
 use rusqlite::{Connection, params};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::model::LinearModel;
+use protocol::model::Model;
 use protocol::neighbour::Measured;
 use serde::{Deserialize, Serialize};
 
@@ -177,30 +177,27 @@ impl Decision {
     }
 }
 
-/// Numbers of a model in a fixed order.
-fn parameters(model: &LinearModel) -> Vec<f64> {
-    model.coefficients.iter().copied().chain([model.intercept]).collect()
-}
-
-fn names(model: &LinearModel) -> impl Iterator<Item = String> {
-    model.features.iter().cloned().chain(["(intercept)".to_owned()])
-}
-
-/// Whether two models differ in numbers alone.
-fn same_form(a: &LinearModel, b: &LinearModel) -> bool {
-    a.name == b.name && a.link == b.link && a.features == b.features
+/// A name for each parameter, in the order of [`Model::parameters`]: of a linear model what it multiplies, of others their place.
+fn names(model: &Model) -> Vec<String> {
+    match model {
+        Model::Linear(linear) => {
+            let named = linear.features.iter().map(|f| f.level.map_or_else(|| f.column.clone(), |level| format!("{} [{level}]", f.column)));
+            named.chain(["(intercept)".to_owned()]).collect()
+        }
+        Model::Trees(_) | Model::Network(_) => (1..=model.parameters().len()).map(|place| format!("#{place}")).collect(),
+    }
 }
 
 /// What the probe says of the model at place `at` of the job's.
-fn evidence(probe: &Probe, model: &LinearModel, at: usize, digits: u8) -> ProbeEvidence {
+fn evidence(probe: &Probe, model: &Model, at: usize, digits: u8) -> ProbeEvidence {
     let (mut probed, mut drawn, mut failed, mut reshaped) = (Vec::new(), Vec::new(), 0, 0);
     let mut failures = BTreeSet::new();
     for run in &probe.runs {
         match &run.outcome {
-            Ok(raw) => match raw.models().get(at).filter(|without| same_form(without, model)) {
+            Ok(raw) => match raw.models().get(at).filter(|without| without.same_form(model)) {
                 Some(without) => {
                     drawn.push(run.drawn);
-                    probed.push(Probed { size: size(&run.unit), parameters: parameters(without) });
+                    probed.push(Probed { size: size(&run.unit), parameters: without.parameters() });
                 }
                 None => reshaped += 1,
             },
@@ -210,7 +207,7 @@ fn evidence(probe: &Probe, model: &LinearModel, at: usize, digits: u8) -> ProbeE
             }
         }
     }
-    let found = influences(&parameters(model), digits, &probed);
+    let found = influences(&model.parameters(), digits, &probed);
     let count = |which: Picked| probe.runs.iter().filter(|run| run.drawn == which).count() as u64;
     let (random, extreme) = (count(Picked::Random), count(Picked::Extreme));
     let mut shown: Vec<(f64, Picked)> = found.units.iter().copied().zip(drawn).collect();
@@ -234,6 +231,7 @@ fn evidence(probe: &Probe, model: &LinearModel, at: usize, digits: u8) -> ProbeE
         above: decimal(found.above),
         influences: shown.into_iter().map(|(value, drawn)| InfluenceShown { influence: decimal(value), drawn }).collect(),
         parameters: names(model)
+            .into_iter()
             .zip(&found.parameters)
             .map(|(name, p)| ParameterShown {
                 name,

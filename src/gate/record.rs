@@ -1,25 +1,29 @@
-//! A decision becomes durable: artefacts sealed, rows and leaves in one transaction; and what was released is opened.
+//! A decision becomes durable: artefacts sealed, rows and leaves in one transaction.
 
 use std::collections::BTreeSet;
 
+use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::audit::Audit;
 use super::checks::Check;
 use super::decide::{Decided, Decision, JobFacts, Outcome, OutputKind};
 use super::freeze::{self, Reach};
+use crate::agreement::Digest;
+use crate::agreement::records::agreement;
 use crate::clock::Timestamp;
-use crate::id::{JobId, Name, OrgId, ReleaseId};
-use crate::policy::{Permit, Role, actions};
-use crate::refusal::{self, Refused};
+use crate::id::{AgreementId, JobId, Name, OrgId, ReleaseId};
+use crate::policy::PolicyError;
+use crate::refusal::Refused;
 use crate::store::artefacts::{Artefacts, Bundle};
 use crate::store::{StoreError, Tx};
+use crate::tlog::leaf::commit;
 use crate::tlog::{Journal, LeafKind};
 
 /// State of an output at the gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReleaseState {
     /// Waits for checkers.
@@ -74,7 +78,7 @@ pub struct ReleaseRow {
     pub checks: serde_json::Value,
     /// Manifest: agreement, plan, module, sources, recipient.
     pub facts: JobFacts,
-    /// HMAC-SHA-256(job key, artefact), hexadecimal.
+    /// HMAC-SHA-256(salt, artefact), hexadecimal. The salt is random and leaves with the artefact only, in the bundle.
     pub commitment: String,
     /// Leaf of the decision.
     pub decision_leaf: u64,
@@ -101,19 +105,25 @@ impl Decision {
     ///
     /// # Errors
     /// What the store says.
-    pub fn seal(self, artefacts: &Artefacts, job_key: &protocol::seal::SealKey) -> Result<Prepared, StoreError> {
+    pub fn seal(self, artefacts: &Artefacts) -> Result<Prepared, StoreError> {
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for (at, decided) in self.outputs.into_iter().enumerate() {
             let id = ReleaseId::random()?;
-            let commitment = super::decide::mac(job_key, &decided.artefact);
+            let mut salt = Zeroizing::new([0u8; 32]);
+            SystemRandom::new().fill(salt.as_mut()).map_err(|_| StoreError::Fault)?;
+            let commitment = commit(&salt, &decided.artefact);
             let bundle = if matches!(decided.outcome, Outcome::Refuse(_)) {
                 None
             } else {
                 let mut bundle = artefacts.bundle(&id)?;
                 artefacts.add(&mut bundle, &part("artefact")?, &decided.artefact)?;
                 artefacts.add(&mut bundle, &part("evidence")?, &decided.evidence)?;
+                artefacts.add(&mut bundle, &part(SALT)?, salt.as_ref())?;
                 if let Some(sets) = self.audit.sets(at)? {
                     artefacts.add(&mut bundle, &part("contributors")?, &sets)?;
+                }
+                if let Some(cells) = self.audit.cells(at)? {
+                    artefacts.add(&mut bundle, &part("cells")?, &cells)?;
                 }
                 Some(bundle)
             };
@@ -123,7 +133,10 @@ impl Decision {
     }
 }
 
-fn part(name: &str) -> Result<Name, StoreError> {
+/// The artefact that opens the commitment: 32 bytes.
+pub(super) const SALT: &str = "salt";
+
+pub(super) fn part(name: &str) -> Result<Name, StoreError> {
     name.parse().map_err(StoreError::from)
 }
 
@@ -138,6 +151,7 @@ struct DecisionBody<'a> {
     checks: &'a [Check],
     facts: &'a JobFacts,
     policy: String,
+    agreement_digest: Option<Digest>,
     artefact_commitment: String,
     job_commitment: String,
 }
@@ -164,6 +178,7 @@ impl Prepared {
         let unaudited = self.audit.is_stale(tx)? || self.audit.lost(tx)?;
         let none: Option<&Refused> = None;
         let policy = hex(&self.policy_digest);
+        let agreement_digest = self.facts.agreement.as_ref().map(|id| agreement_digest(tx, id)).transpose()?;
         let mut told = Vec::with_capacity(self.outputs.len());
         for (at, (decided, id, bundle, commitment)) in self.outputs.into_iter().enumerate() {
             let (state, refusal) = match &decided.outcome {
@@ -185,6 +200,7 @@ impl Prepared {
                 checks: &public,
                 facts: &self.facts,
                 policy: policy.clone(),
+                agreement_digest,
                 artefact_commitment: artefact_commitment.clone(),
                 job_commitment: hex(&self.commitment),
             };
@@ -223,6 +239,15 @@ impl Prepared {
             told.push((id, state));
         }
         Ok(told)
+    }
+}
+
+/// Digest of the terms that an output was decided under.
+fn agreement_digest(tx: &Tx<'_>, id: &AgreementId) -> Result<Digest, StoreError> {
+    match agreement(tx, id) {
+        Ok(Some(found)) => Ok(found.terms.digest()),
+        Err(PolicyError::Store(error)) => Err(error),
+        Ok(None) | Err(PolicyError::Refused(_)) => Err(StoreError::Malformed("the agreement of an output")),
     }
 }
 
@@ -311,84 +336,4 @@ pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<ReleaseRow>,
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![filter.job, filter.state], row)?;
     Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-}
-
-/// What left, with the manifest that says where it comes from. Only the gate builds one.
-#[derive(Debug, Serialize)]
-pub struct Released {
-    manifest: ReleaseRow,
-    #[serde(serialize_with = "as_json")]
-    artefact: Zeroizing<Vec<u8>>,
-}
-
-fn as_json<S: serde::Serializer>(bytes: &Zeroizing<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(serde::ser::Error::custom)?;
-    value.serialize(s)
-}
-
-impl Released {
-    /// The manifest.
-    pub fn manifest(&self) -> &ReleaseRow {
-        &self.manifest
-    }
-    /// The artefact, canonical JSON.
-    pub fn artefact(&self) -> &[u8] {
-        &self.artefact
-    }
-}
-
-/// Opens what was released. While a freeze stands over it, for those only who may see it before it leaves too.
-///
-/// # Errors
-/// `release.frozen`, `release.held` or `release.denied` in any other state, `request.not_found`.
-pub fn open(
-    connection: &Connection,
-    artefacts: &Artefacts,
-    permit: Permit<actions::ReleaseRead>,
-) -> Result<Released, super::decide::DecideError> {
-    let manifest = find(connection, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
-    match manifest.state {
-        ReleaseState::Released => {}
-        ReleaseState::Held => return Err(Refused::new(&refusal::RELEASE_HELD).into()),
-        ReleaseState::ApprovedPending => return Err(Refused::new(&refusal::RELEASE_PENDING).into()),
-        ReleaseState::Denied | ReleaseState::Refused => return Err(Refused::new(&refusal::RELEASE_DENIED).into()),
-    }
-    freeze::opens(connection, &manifest, permit.caller().principal())?;
-    let artefact = artefacts.read(connection, &manifest.id, &part("artefact")?)?.ok_or(StoreError::Malformed("artefact"))?;
-    Ok(Released { manifest, artefact })
-}
-
-/// What a reviewer sees of an output that is held: the artefact as it would leave, and the evidence. Each opening is a leaf. A checker gets
-/// one of what has not left only while its vote is wanted.
-///
-/// # Errors
-/// `review.no_duty`, `request.not_found`, or what the store says.
-pub fn review_copy(
-    tx: &Tx<'_>,
-    artefacts: &Artefacts,
-    journal: &Journal,
-    permit: Permit<actions::ReleaseEvidenceRead>,
-) -> Result<serde_json::Value, super::decide::DecideError> {
-    let manifest = find(tx, &permit.resource().id)?.ok_or(Refused::new(&refusal::NOT_FOUND))?;
-    let who = permit.caller().principal();
-    let left = matches!(manifest.state, ReleaseState::Released | ReleaseState::Refused);
-    if !left && who.role == Role::OutputChecker && !super::review::has_duty(tx, &manifest, who)? {
-        return Err(Refused::new(&refusal::REVIEW_NO_DUTY).into());
-    }
-    let value = evidence(tx, artefacts, &manifest)?;
-    let body = serde_json::json!({ "release": manifest.id, "by": who.id, "org": who.org });
-    let _ = journal.append(tx, LeafKind::ReviewCopy, &body, &[&who.org])?;
-    Ok(value)
-}
-
-/// Artefact and evidence of an output, for those whose permit was judged.
-fn evidence(connection: &Connection, artefacts: &Artefacts, row: &ReleaseRow) -> Result<serde_json::Value, StoreError> {
-    let read = |name: &str| -> Result<serde_json::Value, StoreError> {
-        if row.state == ReleaseState::Refused {
-            return Ok(serde_json::Value::Null);
-        }
-        let bytes = artefacts.read(connection, &row.id, &part(name)?)?.ok_or(StoreError::Malformed("artefact"))?;
-        serde_json::from_slice(&bytes).map_err(|_| StoreError::Malformed("artefact"))
-    };
-    Ok(serde_json::json!({ "artefact": read("artefact")?, "evidence": read("evidence")? }))
 }

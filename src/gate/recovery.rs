@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
+use super::checks::Check;
 use super::decide::DecideError;
 use super::used_up::UsedUp;
 use crate::clock::Timestamp;
@@ -107,6 +108,33 @@ pub fn tables_wait(connection: &Connection, namespace: &Name) -> Result<bool, St
     let sql = "SELECT recovery FROM rebased WHERE namespace = ?1";
     let rebased: Option<i64> = connection.prepare_cached(sql)?.query_row([namespace], |r| r.get(0)).optional()?;
     Ok(rebased.unwrap_or(0) < rollback::newest_recovery(connection)?)
+}
+
+/// Said on every table that waits for this: it depends on no data.
+pub(super) fn check() -> Check {
+    Check {
+        rule: "audit.recovery".to_owned(),
+        clauses: ["X57", "C36", "Q41"].map(str::to_owned).to_vec(),
+        threshold: "the namespace re-based after the last recovery of the log".to_owned(),
+        outcome: "not re-based: which tables left in the lost span is not known, so a reviewer decides".to_owned(),
+        withheld: false,
+    }
+}
+
+/// Namespaces with tables at the gate that wait for this.
+///
+/// # Errors
+/// What the store says.
+pub fn waiting_namespaces(connection: &Connection) -> Result<Vec<Name>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT DISTINCT namespace FROM audit_table ORDER BY namespace")?;
+    let all = statement.query_map([], |r| r.get(0))?.collect::<Result<Vec<Name>, _>>()?;
+    let mut waiting = Vec::new();
+    for namespace in all {
+        if tables_wait(connection, &namespace)? {
+            waiting.push(namespace);
+        }
+    }
+    Ok(waiting)
 }
 
 /// Lets tables on a namespace leave automatically again.

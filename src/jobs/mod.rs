@@ -16,6 +16,7 @@
 //! | `disposal` | what the end of an agreement destroys |
 //! | `import` | uploads through the ingest worker into sealed segments |
 //! | `modules` | uploads, signatures, reviews, compiled code |
+//! | `models` | what the engine says of a job's models |
 //! | `prepare` | from names to pinned versions, papers and a resolved plan |
 //! | `turns` | whose job is next |
 //! | `produce` | a run through the workers |
@@ -32,6 +33,7 @@
 
 mod disposal;
 mod import;
+mod models;
 pub mod modules;
 mod prepare;
 mod private;
@@ -53,6 +55,7 @@ mod verify;
 
 pub use disposal::{Certificate, Disposal, EndCause, Kept};
 pub use import::{ImportOf, ImportReport, RejectedLine};
+pub use models::judge as judge_models;
 pub use prepare::{JobRequest, Submission, judge, request_digest, submission};
 pub use private::calibrate;
 pub use produce::{coded_columns, derived_column};

@@ -119,7 +119,7 @@ impl Jobs {
         let concluded = Concluded { name: &name, answer: &answer, fold, namespace: &prepared.resolved.namespace, besides: &besides };
         let (decision, spend) = noising.conclude(concluded, self.facts(job, &prepared), &policy, &job_key)?;
         let commitment = crate::gate::hex(decision.commitment());
-        let sealed = decision.seal(&self.store().artefacts, &job_key)?;
+        let sealed = decision.seal(&self.store().artefacts)?;
         let report = serde_json::to_value(view.report()).unwrap_or_default();
         let ending = Ending { commitment: Some(commitment), report: Some(report), ..Ending::default() };
         Ok((policy.digest(), policy.rules().time_quantum_seconds, Settled { sealed, spend, ending }))

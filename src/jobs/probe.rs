@@ -19,7 +19,7 @@ use super::produce::Way;
 use super::run::RunError;
 use super::service::Jobs;
 use super::spec::JobSpec;
-use crate::gate::{Baseline, Picked, Probe, ProbeRun, RawOutput};
+use crate::gate::{Baseline, Conditions, Picked, Probe, ProbeRun, RawOutput};
 use crate::store::StoreError;
 use crate::workers::{EngineSession, GuestInput, KillSwitch, Share, View, WorkerError};
 
@@ -108,7 +108,8 @@ impl Runs<'_> {
             Ok(output) => output,
             Err(error) => return Ok(Baseline::Failed(error.closed())),
         };
-        match self.jobs.reduce(engine, self.view, output, &self.job.prepared.resolved) {
+        let conditions = Conditions::of(&self.job.prepared.resolved, self.job.spec.module.as_ref());
+        match self.jobs.reduce(engine, self.view, output, &self.job.prepared.resolved, (conditions, None)) {
             Ok(produced) if produced.raw.commitment(self.job.job_key)? == self.job.commitment => Ok(Baseline::Same),
             Ok(_) => Ok(Baseline::Differs),
             Err(RunError::Failed(error)) => Ok(Baseline::Failed(error.closed())),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use protocol::message::{SecretKey, Source, SourceColumn, WorkerRole};
-use protocol::plan::{FusePlan, IdentityColumn, Transform, ViewColumn, ViewType, Visibility};
+use protocol::plan::{FusePlan, IdentityColumn, Transform, ViewColumn, Visibility};
 use protocol::seal::SealKey;
 
 use super::modules;
@@ -16,8 +16,9 @@ use super::spec::JobSpec;
 use crate::agreement::Door;
 use crate::catalog::ResolvedPlan;
 use crate::catalog::store::VersionKind;
-use crate::gate::{DERIVED, RawOutput};
+use crate::gate::{Conditions, DERIVED, RawOutput};
 use crate::id::ModuleDigest;
+use crate::policy::ActivePolicy;
 use crate::store::{KeyUse, StoreError};
 use crate::workers::{
     CompileError, EngineSession, FuseInput, GuestInput, GuestOutput, KillSwitch, Patience, Share, View, WorkerError, Workers,
@@ -39,7 +40,8 @@ pub(super) struct Produced {
 }
 
 impl Jobs {
-    /// Fuses (or takes the cached view), runs the module, reduces.
+    /// Fuses (or takes the cached view), runs the module, reduces. Models are judged under `policy`; without one nothing can be decided of
+    /// them.
     pub(super) fn produce(
         &self,
         spec: &JobSpec,
@@ -47,6 +49,7 @@ impl Jobs {
         job_key: &SealKey,
         way: &Way<'_>,
         switch: &KillSwitch,
+        policy: Option<&ActivePolicy>,
     ) -> Result<Produced, RunError> {
         // May compile: before any memory is held.
         let (Some(digest), Some(module)) = (&spec.module, &prepared.module) else { return Err(StoreError::Fault.into()) };
@@ -56,15 +59,18 @@ impl Jobs {
         let input =
             GuestInput { code: &code, view: &view, manifest: module.manifest.clone(), seed: JobSpec::seed(job_key), synthetic: false };
         let output = way.workers.run(&input, guest, switch).map_err(|(error, _)| error)?;
-        self.reduce(&mut engine, &view, output, &prepared.resolved)
+        let conditions = Conditions::of(&prepared.resolved, Some(digest));
+        self.reduce(&mut engine, &view, output, &prepared.resolved, (conditions, policy))
     }
 
+    /// Exact tables of what the module asked for.
     pub(super) fn reduce(
         &self,
         engine: &mut EngineSession,
         view: &View,
         output: GuestOutput,
         plan: &ResolvedPlan,
+        (conditions, policy): (Conditions, Option<&ActivePolicy>),
     ) -> Result<Produced, RunError> {
         let GuestOutput { derived, tables, models, log } = output;
         let mut doors = BTreeSet::new();
@@ -76,10 +82,14 @@ impl Jobs {
         }
         let mut columns: Vec<ViewColumn> = view.granted().map(|(c, _)| c.clone()).collect();
         columns.extend(derived.iter().map(|(d, _)| derived_column(d)));
-        let (tables, contributors) = if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived)? };
+        let judged =
+            policy.filter(|_| !models.is_empty()).map(|policy| super::models::judge(engine, &models, &derived, policy)).transpose()?;
+        let (tables, contributors) =
+            if tables.is_empty() { (Vec::new(), None) } else { engine.reduce(tables, derived, conditions.own())? };
         let report = serde_json::to_value(view.report()).unwrap_or_default();
         let raw = RawOutput::seal(tables, models, columns, coded_columns(&plan.fuse), view.report().units);
-        let raw = raw.with_contributors(plan.namespace.clone(), plan.fuse.identity.dataset.clone(), contributors);
+        let raw = raw.with_contributors(plan.namespace.clone(), plan.fuse.identity.dataset.clone(), contributors, conditions);
+        let raw = if let Some(judged) = judged { raw.with_judged(judged) } else { raw };
         Ok(Produced { raw, doors, report, log })
     }
 
@@ -195,9 +205,5 @@ pub fn coded_columns(plan: &FusePlan) -> BTreeSet<String> {
 
 /// A derived column as tables and models see it.
 pub fn derived_column(declared: &protocol::manifest::DerivedColumn) -> ViewColumn {
-    let ty = match &declared.ty {
-        protocol::manifest::DerivedType::Number { scale, min, max } => ViewType::Number { scale: *scale, min: *min, max: *max },
-        protocol::manifest::DerivedType::Category { .. } => ViewType::Category { declared: true },
-    };
-    ViewColumn { name: declared.name.clone(), ty, visibility: Visibility::Granted, provenance: DERIVED.to_owned() }
+    ViewColumn { name: declared.name.clone(), ty: declared.ty.view_type(), visibility: Visibility::Granted, provenance: DERIVED.to_owned() }
 }

@@ -28,7 +28,7 @@ impl Jobs {
             let _ = journal.append(tx, LeafKind::JobState, &body, &[org])?;
         }
         let key = self.store().keyring.derive(KeyUse::Vote);
-        let denied = Airlock { tx, journal, key: &key, city: self.city(), now }.windows_lost()?;
+        let denied = Airlock { tx, journal, artefacts: &self.store().artefacts, key: &key, city: self.city(), now }.windows_lost()?;
         for job in &denied {
             reviewed(tx, job)?;
         }

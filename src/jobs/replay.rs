@@ -41,7 +41,7 @@ impl Jobs {
         let prepared = self.store().db.read_blocking(move |c| prepare::resolve(c, &spec, threads))?;
         let key = job.spec.job_key(&self.store().keyring.derive(KeyUse::JobKey))?;
         let way = Way { workers: &self.workers().apart(threads), patience: Patience::Call, cached: false };
-        let produced = self.produce(&job.spec, &prepared, &key, &way, &KillSwitch::default()).map_err(|e| match e {
+        let produced = self.produce(&job.spec, &prepared, &key, &way, &KillSwitch::default(), None).map_err(|e| match e {
             RunError::Refused(refused) => JobError::Refused(refused),
             RunError::Store(error) => JobError::Store(error),
             RunError::Busy => overloaded().into(),

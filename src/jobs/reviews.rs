@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use protocol::seal::SealKey;
+
 use super::JobError;
 use super::records::reviewed;
 use super::service::Jobs;
@@ -35,9 +37,14 @@ impl Jobs {
         Ok(())
     }
 
+    fn airlock<'a>(&'a self, tx: &'a Tx<'a>, key: &'a SealKey) -> Airlock<'a> {
+        let artefacts = &self.store().artefacts;
+        Airlock { tx, journal: self.journal(), artefacts, key, city: self.city(), now: self.now() }
+    }
+
     fn settle_review(&self, tx: &Tx<'_>, id: &ReleaseId) -> Result<(), JobError> {
         let key = self.store().keyring.derive(KeyUse::Vote);
-        let airlock = Airlock { tx, journal: self.journal(), key: &key, city: self.city(), now: self.now() };
+        let airlock = self.airlock(tx, &key);
         airlock.settle(id)?;
         match crate::gate::find(tx, id)? {
             Some(row) => reviewed(tx, &row.job),
@@ -48,7 +55,7 @@ impl Jobs {
     /// Denies what was held or pending under an agreement that ended, in the transaction that ends it.
     pub(super) fn deny_under(&self, tx: &Tx<'_>, agreement: &AgreementId) -> Result<(), JobError> {
         let key = self.store().keyring.derive(KeyUse::Vote);
-        let airlock = Airlock { tx, journal: self.journal(), key: &key, city: self.city(), now: self.now() };
+        let airlock = self.airlock(tx, &key);
         for job in airlock.agreement_ended(agreement)? {
             reviewed(tx, &job)?;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::message::{GuestFailure, WorkerRole};
+use protocol::message::{EngineFailure, GuestFailure, WorkerRole};
 
 use super::JobError;
 use super::prepare::{self, Prepared};
@@ -13,7 +13,7 @@ use super::service::Jobs;
 use super::spec::JobSpec;
 use super::state::{Event, State};
 use crate::catalog::SyntheticError;
-use crate::gate::{DecideError, Decision, JobFacts, ReleaseState};
+use crate::gate::{Conditions, DecideError, Decision, JobFacts, ReleaseState};
 use crate::id::OrgId;
 use crate::policy::{ActivePolicy, release};
 use crate::refusal::{self, Refused};
@@ -120,7 +120,7 @@ impl Jobs {
         let job_key = job.spec.job_key(&self.store().keyring.derive(KeyUse::JobKey))?;
         let (prepared, policy) = self.judged(job)?;
         let way = Way { workers: self.workers(), patience: Patience::Job, cached: true };
-        let produced = self.produce(&job.spec, &prepared, &job_key, &way, switch)?;
+        let produced = self.produce(&job.spec, &prepared, &job_key, &way, switch, Some(&policy))?;
         let facts = self.facts(job, &prepared);
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
@@ -137,7 +137,7 @@ impl Jobs {
         let own_key = self.store().keyring.derive(KeyUse::NamespaceKey).derive("own-versions");
         self.store().db.read_blocking(|c| decision.audit(c, artefacts, &policy, &own_key, self.now()))?;
         let commitment = crate::gate::hex(decision.commitment());
-        let sealed = decision.seal(&self.store().artefacts, &job_key)?;
+        let sealed = decision.seal(&self.store().artefacts)?;
         let (id, spec, journal, now) = (job.id.clone(), job.spec.clone(), self.journal().clone(), self.now());
         let visible_at = ceil(now, policy.rules().time_quantum_seconds);
         let threads = self.workers().threads();
@@ -225,9 +225,12 @@ impl Jobs {
         // The guest is gone, and its memory given back: nothing is held while this waits.
         let [engine] = self.workers().reserve([WorkerRole::Engine], Patience::Job, switch)?;
         let mut engine = self.workers().attach(&view, engine, switch)?;
-        let produced = match self.reduce(&mut engine, &view, output, &prepared.resolved) {
+        // Made-up values of the operator's own columns are as good as all different: what is asked of real ones would refuse every figure.
+        let conditions = Conditions::default();
+        let produced = match self.reduce(&mut engine, &view, output, &prepared.resolved, (conditions, Some(&policy))) {
             Err(RunError::Failed(error)) => {
                 let refusal = match error {
+                    WorkerError::Engine(EngineFailure::Model(_)) => &refusal::MODEL_INVALID,
                     WorkerError::Engine(_) => &refusal::TABLE_REQUEST,
                     _ => &refusal::RUN_FAILED,
                 };

@@ -130,11 +130,11 @@ pub struct VerificationRules {
 pub struct ModelRules {
     /// Least number of privacy units behind a model.
     pub units_min: u64,
-    /// Coefficients, the intercept not counted.
+    /// Coefficients of a linear model, the intercept not counted. Trees and networks are bounded by bits and units alone.
     pub coefficients_max: u32,
     /// Significant decimal digits of each (1 to 9).
     pub significant_digits: u8,
-    /// Bits of all parameters together, as rounded.
+    /// Bits of all parameters together, as rounded, and of the shape.
     pub bits_max: u32,
     /// Least number of privacy units for each parameter.
     pub units_per_parameter_min: u32,

@@ -42,6 +42,8 @@ fn evidence(rows: &[&Row]) -> MeasureEvidence {
         largest: totals.first().copied().unwrap_or(0),
         second: totals.get(1).copied().unwrap_or(0),
         total: totals.iter().sum(),
+        top: Vec::new(),
+        own: None,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`decide_tables`] applies, cell by cell, the minimum frequency, (n,k) dominance, the p% rule, group disclosure, the rule for zero and
 //! full cells, and then suppression that holds against an attacker; it rounds counts;
-//! [`decide_model`] bounds and rounds a linear model; [`influences`] says whether one unit moves a model as no other does. Sources: Hundepool et al., *Statistical Disclosure Control* (2012), ch. 4;
+//! [`decide_model`] bounds and rounds a model: what the bound guarantees, and what not, is in `model`; [`influences`] says whether one
+//! unit moves a model as no other does. Sources: Hundepool et al., *Statistical Disclosure Control* (2012), ch. 4;
 //! Griffiths et al., *Handbook on Statistical Disclosure Control for Outputs* (2019).
 //!
 //! # What this protects, and what not
@@ -39,7 +40,10 @@ mod rule_laws;
 pub use derived::judge_derived;
 pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};
 pub use influence::{Influences, JUMP_MIN, LARGEST_MIN, PROBED_MIN, Parameter, Probed, Size, influences};
-pub use model::{DecidedModel, ModelTerm, decide_model};
+pub use model::{
+    CapacityReport, DecidedModel, LevelReport, ModelReport, ModelTerm, ShownLayer, ShownLinear, ShownNetwork, ShownNode, ShownTrees,
+    decide_model, round_model,
+};
 pub use primary::{Cause, CauseRule};
 pub use rounding::RoundingKey;
 pub use shown::ShownKey;

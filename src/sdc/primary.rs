@@ -1,6 +1,6 @@
 //! Primary suppression: why one cell may not be shown.
 
-use protocol::table::{Cell, MeasureColumn, MeasureEvidence, MeasureOp, TableHeader};
+use protocol::table::{Cell, MeasureColumn, MeasureEvidence, MeasureOp, OwnSpread, TableHeader};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::release::{TableRules, ZeroCells};
@@ -32,6 +32,8 @@ pub enum CauseRule {
     PPercent,
     /// A quantile with fewer rows than the minimum at or beyond it on one side.
     QuantileTail,
+    /// A figure over a column of the operator's own, of whose values one has too few units in the cell, or none.
+    OwnValues,
     /// The cell holds too much of a margin.
     Group,
     /// A figure that cannot be computed exactly.
@@ -67,6 +69,9 @@ fn of_measure(op: MeasureOp, column: &MeasureColumn, e: &MeasureEvidence, rules:
     if rules.zero_cells == ZeroCells::Suppress && full(op, column, e) {
         found.push(CauseRule::Full);
     }
+    if e.own.is_some_and(|own| tells_by_value(own, rules)) {
+        found.push(CauseRule::OwnValues);
+    }
     match op {
         MeasureOp::Sum | MeasureOp::Mean | MeasureOp::Variance => found.extend(dominance(e, rules)),
         MeasureOp::Quantile { permille } if !matches!(permille, 0 | 1000) => {
@@ -79,6 +84,13 @@ fn of_measure(op: MeasureOp, column: &MeasureColumn, e: &MeasureEvidence, rules:
         _ => {}
     }
     found
+}
+
+/// Whether a figure over the operator's own values tells of too few units. It is a function of how many units of the cell have each value,
+/// and who has which is of the operator's choosing: one in ten thousand, or all in powers of two. So each value's units in the cell are a
+/// cell that must stand for itself, by minimum frequency and as a zero cell; the audit across releases counts them as shown.
+fn tells_by_value(own: OwnSpread, rules: &TableRules) -> bool {
+    own.least < rules.min_frequency.into() || (own.absent && rules.zero_cells == ZeroCells::Suppress)
 }
 
 /// The rank of the lower order statistic: ⌈n·permille/1000⌉, at least 1.

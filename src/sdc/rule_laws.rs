@@ -87,6 +87,8 @@ impl Facts {
             largest: self.totals.first().copied().unwrap_or(0),
             second: self.totals.get(1).copied().unwrap_or(0),
             total: self.totals.iter().sum(),
+            top: Vec::new(),
+            own: None,
         }
     }
 

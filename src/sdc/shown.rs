@@ -105,7 +105,18 @@ pub(super) fn values(cell: &Cell, output: &TableOutput, rules: &TableRules, roun
     measures
         .map(|((request, column), evidence)| {
             let scale = column.as_ref().map_or(0, |c| c.scale);
-            let zero = MeasureEvidence { n: 0, units: 0, sum: 0, sum_of_squares: 0, order: None, largest: 0, second: 0, total: 0 };
+            let zero = MeasureEvidence {
+                n: 0,
+                units: 0,
+                sum: 0,
+                sum_of_squares: 0,
+                order: None,
+                largest: 0,
+                second: 0,
+                total: 0,
+                top: Vec::new(),
+                own: None,
+            };
             let e = evidence.as_ref().unwrap_or(&zero);
             Some(match request.op {
                 MeasureOp::Count => Some(exact::decimal(rounding.round(cell.rows, cell.contributors, rules), 0)),

@@ -1,6 +1,6 @@
 //! What is asked of a table as a whole, before any cell is looked at.
 
-use protocol::table::{Cell, KeyDomain, Margins, MeasureEvidence, MeasureOp, MeasureRequest, TableOutput};
+use protocol::table::{Cell, KeyDomain, Margins, MeasureEvidence, MeasureOp, MeasureRequest, TOP_UNITS, TableOutput};
 use protocol::value::SCALE_MAX;
 
 use super::table::{Coding, NotReleased};
@@ -108,4 +108,7 @@ fn sound_evidence(op: MeasureOp, (min, max): (i64, i64), e: &MeasureEvidence, ce
         && e.order.is_some() == (order && e.n > 0)
         && e.order.is_none_or(|v| (min..=max).contains(&v))
         && (e.n > 0 || e.total == 0)
+        && e.top.len() <= TOP_UNITS
+        && e.top.is_sorted_by(|a, b| a.total >= b.total)
+        && e.top.first().is_none_or(|top| top.total == e.largest)
 }

@@ -180,7 +180,10 @@ impl<'a> Draft<'a> {
         }
         evidence.count();
         if !evidence.cells.iter().any(|c| c.fate == Fate::Shown) {
-            return Err(by_data(&refusal::TABLE_ALL_SUPPRESSED, format!("{} units", rules.min_frequency)));
+            // By what was asked, not by what hid the cells.
+            let own = self.output.cells.iter().flat_map(|c| &c.measures).flatten().any(|e| e.own.is_some());
+            let rule = if own { &refusal::TABLE_OWN_MEASURE } else { &refusal::TABLE_ALL_SUPPRESSED };
+            return Err(by_data(rule, format!("{} units", rules.min_frequency)));
         }
         Ok((table, evidence))
     }
@@ -192,7 +195,7 @@ impl<'a> Draft<'a> {
 ///
 /// # Errors
 /// Of each table [`NotReleased`]: `policy.door`, `table.uncoded`, `table.order_margin`, `table.cells`; by data `table.minimum_units`,
-/// `table.all_suppressed`. A table that is neither refused nor protected is held: `table.attacker_bound`, `table.attacker`.
+/// `table.all_suppressed`, `table.own_measure`. A table that is neither refused nor protected is held: `table.attacker_bound`, `table.attacker`.
 pub fn decide_tables(tables: &[(&TableOutput, Vec<Coding>)], deciding: &Deciding<'_>) -> Vec<Result<Verdict, NotReleased>> {
     let rules = &deciding.policy.rules().table;
     let mut drafts: Vec<Result<Draft<'_>, NotReleased>> = Vec::with_capacity(tables.len());

@@ -26,6 +26,7 @@ pub use db::{CommitHook, Db, Migration, Tx};
 pub use error::StoreError;
 pub use keys::{KeyKind, KeyService, KeyUse, Keyring, MasterKey};
 pub use roots::Roots;
+pub(crate) use roots::write_durably;
 pub use segments::Segments;
 
 /// Everything of the store, opened together. Clones share it.

@@ -105,7 +105,7 @@ pub(super) fn sync_dir(dir: &Dir) -> std::io::Result<()> {
 }
 
 /// Writes a new file durably: temporary name, fsync, rename, fsync of the directory. `fill` gets the open file.
-pub(super) fn write_durably<T>(dir: &Dir, name: &str, fill: impl FnOnce(File) -> Result<(File, T), StoreError>) -> Result<T, StoreError> {
+pub(crate) fn write_durably<T>(dir: &Dir, name: &str, fill: impl FnOnce(File) -> Result<(File, T), StoreError>) -> Result<T, StoreError> {
     let temporary = format!("{name}.tmp");
     let written = create_private(dir, &temporary).map_err(StoreError::from).and_then(fill).and_then(|(file, value)| {
         file.sync_all()?;

@@ -98,6 +98,10 @@ alerts! {
     RECTIFICATION = "rectification.overdue" Urgent ["X63", "C33", "C63"] "rectification overdue" | "整改逾期":
         "an order to put something right is past its day" | "整改令超过期限未办结",
         "close the order if it is done; else stop the organisation's releases" | "已整改的予以办结；未整改的暂停该单位出域";
+    WITNESS = "log.witness" Urgent ["X31", "S8"] "the witness contradicts the log" | "见证方与日志矛盾":
+        "the witness cosigned another history of the log, or more leaves than it has" | "见证方联署过的历史与日志不一致，或联署的条目多于现有条目",
+        "compare the log with the witness's checkpoint; put the newer database back, or have the recovery signed and the witness begin anew"
+        | "将日志与见证方检查点比对；换回较新数据库，或签署恢复后由见证方重新开始";
     LOG_CHECK = "log.check" Urgent ["X31", "S8"] "the log does not verify" | "日志校验失败":
         "the last check of the published log found a fault" | "最近一次日志校验发现问题",
         "stop releases, keep a copy of the log, and verify it with a checkpoint that was kept elsewhere" | "暂停出域、留存日志副本，并用异地留存的检查点复核";
@@ -106,6 +110,11 @@ alerts! {
         | "启动时发现数据库落后于留存的日志检查点；在换回较新数据库或签署恢复前，不受理、不出域",
         "put the newer database back, or have the recovery signed; then let every party know what was undone"
         | "换回较新数据库，或签署恢复；并告知各方被撤回的事项";
+    REBASE = "recovery.rebase" Serious ["X57", "C36"] "tables wait since a recovery" | "恢复后统计表待人工审核":
+        "after a recovery of the log, tables on a kind of identifier wait for reviewers until the authority re-bases it"
+        | "日志恢复后，该类标识的统计表须人工审核，直至主管部门重新确认基线",
+        "have operators hand in copies of what left in the lost span, then re-base the kind of identifier"
+        | "收集运营主体在丢失期间已出域表的副本，核对后重新确认基线";
     FROZEN = "release.frozen" Serious ["X57", "C36"] "releases are stopped" | "出域暂停中":
         "a freeze stands" | "有未解除的出域暂停",
         "find out whether its reason still stands, and lift it when it does not" | "核实暂停原因，原因消除后予以解除";

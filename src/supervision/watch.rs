@@ -16,7 +16,7 @@ use crate::jobs::JobError;
 use crate::policy::city::CityProfile;
 use crate::refusal;
 use crate::store::{StoreError, Tx};
-use crate::tlog::{Report, rollback};
+use crate::tlog::{Report, cosigned, rollback};
 
 const DAY_S: i64 = 86_400;
 const WEEK_S: i64 = 7 * DAY_S;
@@ -44,6 +44,8 @@ pub enum About {
     Organisation,
     /// An order to put something right.
     Order,
+    /// A kind of identifier.
+    Namespace,
     /// The log.
     Log,
     /// A freeze.
@@ -227,11 +229,15 @@ fn overdue_orders(c: &Connection, now: Timestamp) -> Result<Vec<Alert>, JobError
     Ok(late.map(|o| alert(&rules::RECTIFICATION, (About::Order, o.id), Some(&o.org), 1, told(o.due))).collect())
 }
 
-/// A database that is behind its log, by the leaf of the finding; and every freeze, by its number.
+/// A database that is behind its log, by the leaf of the finding; what a recovery left waiting; and every freeze, by its number.
 fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
     let told = || ("a checkpoint that is remembered".to_owned(), "no fault".to_owned());
     let behind = rollback::standing(c)?.map(|finding| alert(&rules::ROLLED_BACK, (About::Log, "log"), None, finding.leaf, told()));
     let mut found: Vec<Alert> = behind.into_iter().collect();
+    for namespace in gate::waiting_namespaces(c)? {
+        let told = ("tables wait for reviewers".to_owned(), "re-based after the last recovery".to_owned());
+        found.push(alert(&rules::REBASE, (About::Namespace, namespace), None, 1, told));
+    }
     for freeze in gate::all_standing(c)? {
         let scope = freeze.dataset.as_ref().map(ToString::to_string).or_else(|| freeze.org.as_ref().map(ToString::to_string));
         let subject = format!("{} ({})", freeze.id, scope.as_deref().unwrap_or("all"));
@@ -242,8 +248,15 @@ fn stopped(c: &Connection) -> Result<Vec<Alert>, JobError> {
 }
 
 fn log(c: &Connection) -> Result<Vec<Alert>, JobError> {
-    let Some(LogCheck { leaves, fault: Some(fault), .. }) = last_log_check(c)? else { return Ok(Vec::new()) };
-    Ok(vec![alert(&rules::LOG_CHECK, (About::Log, "log"), None, leaves, (fault, "no fault".to_owned()))])
+    let mut found = Vec::new();
+    if let Some(LogCheck { leaves, fault: Some(fault), .. }) = last_log_check(c)? {
+        found.push(alert(&rules::LOG_CHECK, (About::Log, "log"), None, leaves, (fault, "no fault".to_owned())));
+    }
+    if let Some((word, size)) = cosigned::fault(c)? {
+        let told = ("the witness cosigned a log that is not this one".to_owned(), "no fault".to_owned());
+        found.push(alert(&rules::WITNESS, (About::Log, format!("log ({word})")), None, size, told));
+    }
+    Ok(found)
 }
 
 /// What the last check of the log found.

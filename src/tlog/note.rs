@@ -37,14 +37,14 @@ pub enum NoteError {
 }
 
 /// A name of a key: non-empty, no Unicode space, no plus, no control character.
-fn valid_name(name: &str) -> bool {
+pub(super) fn valid_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
-/// SHA-256(name || 0x0A || 0x01 || public key)[:4].
-fn key_id(name: &str, key: &[u8; 32]) -> [u8; 4] {
+/// SHA-256(name || 0x0A || type || public key)[:4].
+pub(super) fn key_id(kind: u8, name: &str, key: &[u8; 32]) -> [u8; 4] {
     let mut context = digest::Context::new(&digest::SHA256);
-    for part in [name.as_bytes(), b"\n", &[TYPE_ED25519], key] {
+    for part in [name.as_bytes(), b"\n", &[kind], key] {
         context.update(part);
     }
     context.finish().as_ref().first_chunk().copied().unwrap_or_default()
@@ -64,7 +64,7 @@ impl Verifier {
         if !valid_name(name) {
             return Err(NoteError::Name);
         }
-        Ok(Self { name: name.to_owned(), id: key_id(name, &key), key })
+        Ok(Self { name: name.to_owned(), id: key_id(TYPE_ED25519, name, &key), key })
     }
 
     /// Reads `name+hash+base64`.
@@ -159,6 +159,16 @@ impl Note {
         let lines = signatures.strip_suffix('\n').ok_or(NoteError::Malformed)?;
         let lines = lines.split('\n').map(signature_line).collect::<Option<Vec<_>>>().ok_or(NoteError::Malformed)?;
         Ok(Self { text: format!("{text}\n"), lines })
+    }
+
+    /// The text, which nothing vouches for yet.
+    pub(super) fn unverified_text(&self) -> &str {
+        &self.text
+    }
+
+    /// Signatures, without key IDs, of the lines that name a key.
+    pub(super) fn signatures_by<'a>(&'a self, name: &'a str, id: [u8; 4]) -> impl Iterator<Item = &'a [u8]> {
+        self.lines.iter().filter(move |line| line.name == name && line.id == id).map(|line| line.signature.as_slice())
     }
 
     /// The text, if at least one signature is by `key` and all that are by it hold. Lines of other keys (witnesses, an older

@@ -10,7 +10,7 @@ use protocol::table::TableError;
 use super::process::WorkerError;
 
 /// Names of limits that are no field of [`Limits`].
-const LIMITS_BESIDE: [&str; 3] = ["granted_columns", "declared_columns", "rows"];
+const LIMITS_BESIDE: [&str; 4] = ["granted_columns", "declared_columns", "declared_models", "rows"];
 
 impl WorkerError {
     /// The cause in fixed words: a limit by its name with its figures, all else by its kind.
@@ -38,6 +38,7 @@ fn engine(failure: &EngineFailure) -> String {
         }
         EngineFailure::Derived(_) => DERIVED.into(),
         EngineFailure::Table(error) => table(error),
+        EngineFailure::Model(error) => model(error),
         EngineFailure::Limit(exceeded) => limit(exceeded),
         EngineFailure::Fold(error) => error.to_string(),
     }
@@ -51,9 +52,15 @@ fn guest(failure: &GuestFailure) -> String {
         GuestFailure::Error(_) => "the module returned an error".into(),
         GuestFailure::Limit(exceeded) => limit(exceeded),
         GuestFailure::Table(error) => table(error),
-        GuestFailure::Model(ModelError::Limit(exceeded)) => limit(exceeded),
-        GuestFailure::Model(error) => error.to_string(),
+        GuestFailure::Model(error) => model(error),
         GuestFailure::Derived(_) => DERIVED.into(),
+    }
+}
+
+fn model(error: &ModelError) -> String {
+    match error {
+        ModelError::Limit(exceeded) => limit(exceeded),
+        ModelError::Name | ModelError::Shape | ModelError::Tree | ModelError::NotFinite | ModelError::Feature => error.to_string(),
     }
 }
 
@@ -102,6 +109,7 @@ mod tests {
             GuestFailure::Error(Some(text())).into(),
             GuestFailure::Limit(exceeded()).into(),
             GuestFailure::Model(ModelError::Limit(exceeded())).into(),
+            EngineFailure::Model(ModelError::Limit(exceeded())).into(),
         ];
         all.extend(tables().into_iter().chain(more()).map(|t| EngineFailure::Table(t).into()));
         all.extend(tables().into_iter().chain(more()).map(|t| GuestFailure::Table(t).into()));

@@ -1,5 +1,6 @@
 //! Conversations with the engine: fuse, take a cached view, reduce.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -8,8 +9,9 @@ use protocol::limits::Limits;
 use protocol::manifest::DerivedColumn;
 use protocol::memfd::SealedFd;
 use protocol::message::{EngineReply, EngineRequest, SecretKey, Source, WorkerRole};
+use protocol::model::{Model, ModelEvidence};
 use protocol::plan::{FusePlan, FusionReport, ViewColumn, Visibility};
-use protocol::table::{TableHeader, TableOutput, TableRequest};
+use protocol::table::{Cell, TableHeader, TableOutput, TableRequest};
 
 use super::memory::Share;
 use super::pool::Workers;
@@ -109,17 +111,26 @@ impl Workers {
 }
 
 impl EngineSession {
-    /// Exact tables with their evidence; and which base rows lie in which of their cells, unless there are too many.
+    /// Exact tables with their evidence; and which base rows lie in which of their cells, unless there are too many. `own` are granted
+    /// columns that the operator owns.
     ///
     /// # Errors
     /// [`WorkerError`].
-    pub fn reduce(&mut self, tables: Vec<TableRequest>, derived: Vec<(DerivedColumn, SealedFd)>) -> Result<Reduced, WorkerError> {
+    pub fn reduce(
+        &mut self,
+        tables: Vec<TableRequest>,
+        derived: Vec<(DerivedColumn, SealedFd)>,
+        own: &BTreeSet<String>,
+    ) -> Result<Reduced, WorkerError> {
         self.process.extend();
         let mut contributors = None;
         let (declared, fds): (Vec<DerivedColumn>, Vec<SealedFd>) = derived.into_iter().unzip();
         let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.fd().as_fd()).collect();
-        self.process.send(&EngineRequest::Reduce { tables: tables.clone(), derived: declared, contributors: true }, &borrowed)?;
+        let own_columns = own.iter().cloned().collect();
+        let request = EngineRequest::Reduce { tables: tables.clone(), derived: declared, own: own_columns, contributors: true };
+        self.process.send(&request, &borrowed)?;
         let mut out: Vec<TableOutput> = Vec::with_capacity(tables.len());
+        let mut own_told: Vec<bool> = Vec::new();
         loop {
             let (reply, fds) = self.process.receive()?;
             if !fds.is_empty() && !matches!(reply, EngineReply::Contributors) {
@@ -135,6 +146,7 @@ impl EngineSession {
                     complete(out.last())?;
                     let asked = tables.get(out.len()).ok_or(WorkerError::OutOfTurn("a table too many"))?;
                     check_header(&header, asked)?;
+                    own_told = asked.measures.iter().map(|m| m.column.as_ref().is_some_and(|c| own.contains(c))).collect();
                     out.push(TableOutput { header, cells: Vec::new() });
                 }
                 EngineReply::Cells(cells) => {
@@ -142,7 +154,8 @@ impl EngineSession {
                     let (keys, measures) = (table.header.request.keys.len(), table.header.request.measures.len());
                     let shaped = cells
                         .iter()
-                        .all(|c| c.keys.len() == keys && c.measures.len() == measures && c.units_counting <= c.units && c.units <= c.rows);
+                        .all(|c| c.keys.len() == keys && c.measures.len() == measures && c.units_counting <= c.units && c.units <= c.rows)
+                        && cells.iter().all(|c| spread_is_told(c, &own_told));
                     if !shaped || (table.cells.len() + cells.len()) as u64 > table.header.cells {
                         return Err(WorkerError::OutOfTurn("cells of another shape"));
                     }
@@ -156,6 +169,7 @@ impl EngineSession {
                 }
                 EngineReply::Failed(failure) => return Err(failure.into()),
                 EngineReply::Fused { .. }
+                | EngineReply::Models(_)
                 | EngineReply::Ready
                 | EngineReply::GuestWanted
                 | EngineReply::Sums(_)
@@ -165,6 +179,28 @@ impl EngineSession {
                     return Err(WorkerError::OutOfTurn("a table was due"));
                 }
             }
+        }
+    }
+}
+
+impl EngineSession {
+    /// What the view's rows say of each model: who reaches its leaves, who has the levels that it reads.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub fn judge(&mut self, models: Vec<Model>, derived: &[(DerivedColumn, SealedFd)]) -> Result<Vec<ModelEvidence>, WorkerError> {
+        self.process.extend();
+        let declared = derived.iter().map(|(d, _)| d.clone()).collect();
+        let fds: Vec<BorrowedFd<'_>> = derived.iter().map(|(_, fd)| fd.fd().as_fd()).collect();
+        self.process.send(&EngineRequest::Models { models: models.clone(), derived: declared }, &fds)?;
+        let (reply, fds) = self.process.receive()?;
+        match reply {
+            EngineReply::Models(found) if fds.is_empty() => {
+                let shaped = found.len() == models.len() && found.iter().zip(&models).all(|(evidence, model)| evidence.is_of(model));
+                if shaped { Ok(found) } else { Err(WorkerError::OutOfTurn("evidence of another shape")) }
+            }
+            EngineReply::Failed(failure) => Err(failure.into()),
+            _ => Err(WorkerError::OutOfTurn("evidence about models was due")),
         }
     }
 }
@@ -179,6 +215,11 @@ fn told(fds: Vec<OwnedFd>, tables: usize) -> Result<Option<Contributors>, Worker
     let bytes = SealedFd::verify(fd, Limits::STANDARD.column_bytes_max)?.read()?;
     let all = Contributors::parse(bytes.as_slice()).map_err(|_| WRONG)?;
     if all.tables.len() == tables { Ok(Some(all)) } else { Err(WRONG) }
+}
+
+/// Figures over the operator's own columns come with the spread of their values, others without.
+fn spread_is_told(cell: &Cell, own: &[bool]) -> bool {
+    cell.measures.iter().zip(own).all(|(evidence, own)| evidence.as_ref().is_none_or(|e| e.own.is_some() == *own))
 }
 
 fn check_header(header: &TableHeader, asked: &TableRequest) -> Result<(), WorkerError> {

@@ -6,7 +6,7 @@ use protocol::limits::{LimitExceeded, Limits};
 use protocol::manifest::{DerivedColumn, Manifest};
 use protocol::memfd::SealedFd;
 use protocol::message::{GuestFailure, GuestOpening, GuestReply, GuestRequest, WorkerRole};
-use protocol::model::LinearModel;
+use protocol::model::{Model, ModelError};
 use protocol::table::TableRequest;
 
 use super::engine::View;
@@ -37,7 +37,7 @@ pub struct GuestOutput {
     /// Tables that it asks for.
     pub tables: Vec<TableRequest>,
     /// Models that it hands in.
-    pub models: Vec<LinearModel>,
+    pub models: Vec<Model>,
     /// Its log text: on synthetic data only.
     pub log: String,
 }
@@ -121,9 +121,17 @@ fn take(reply: GuestReply, fds: Vec<OwnedFd>, input: &GuestInput<'_>, out: &mut 
             table.validate().map_err(GuestFailure::from)?;
             out.tables.push(table);
         }
-        GuestReply::Linear(model) => {
+        GuestReply::Model(model) => {
             over("models_max", l.models_max, out.models.len())?;
             model.validate().map_err(GuestFailure::from)?;
+            let known = input.manifest.models.iter().any(|name| name == model.name());
+            if !known || out.models.iter().any(|m| m.name() == model.name()) {
+                return Err(GuestFailure::from(ModelError::Name).into());
+            }
+            let granted = |name: &str| input.view.granted().find(|(c, _)| c.name == name).map(|(c, _)| c.ty.clone());
+            // Those that it brought: they come before the models.
+            let derived = |name: &str| out.derived.iter().find(|(d, _)| d.name == name).map(|(d, _)| d.ty.view_type());
+            model.validate_features(|name| granted(name).or_else(|| derived(name))).map_err(GuestFailure::from)?;
             out.models.push(model);
         }
         GuestReply::Log(text) if input.synthetic && out.log.len() + text.len() <= l.log_bytes_max as usize => out.log.push_str(&text),

@@ -41,8 +41,10 @@ pub fn workload(world: &World, batch: &mut Batch, random: &mut Random) -> Vec<As
 /// How many tables were answered how; and how many were released whole, without a hidden cell.
 pub fn told(asked: &[Asked], answers: &Answers) -> BTreeMap<String, usize> {
     let mut told = BTreeMap::new();
-    for ((job, _), got) in answers.0.iter().filter(|((job, _), _)| asked.contains(job)) {
-        let _ = job;
+    for ((job, name), got) in answers.0.iter().filter(|((job, _), _)| asked.contains(job)) {
+        if let crate::world::Got::Nothing(why) = got {
+            println!("honest: {name} of job {:?}: {why}", asked.iter().position(|asked| asked == job));
+        }
         let word = match got {
             crate::world::Got::Nothing(why) => why.trim().to_owned(),
             table if table.cells().all(|(_, cell)| cell.is_some()) => "released whole".to_owned(),

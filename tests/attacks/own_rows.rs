@@ -88,6 +88,29 @@ pub fn weights(world: &World, batch: &mut Batch, random: &mut Random, count: usi
             }
         }));
     }
+    // Twelve people of the operator's choosing are marked among a hundred: how many of them are ill.
+    let room = world.room("owncounts", all.clone(), &[(500..600).map(|p| (p, p % 2)).collect()]);
+    let plan = world.plan(&room, 0, "p", "", true);
+    for i in 0..count as u64 {
+        let marked = move |p: u64| (p * 7 + i * 13) % 100 < 12;
+        world.import(&room.name, 0, &(700..800).map(|p| (p, u64::from(marked(p)))).collect::<Vec<_>>());
+        let asked = world.ask(batch, 0, &plan, &module);
+        let ill: std::collections::BTreeMap<u64, usize> = all
+            .iter()
+            .filter(|v| v.ill == 1 && (700..800).contains(&v.person) && marked(v.person))
+            .fold(Default::default(), |mut rows, v| {
+                *rows.entry(v.person).or_default() += 1;
+                rows
+            });
+        if ill.len() >= crate::world::K {
+            continue;
+        }
+        scorers.push(Box::new(move |answers| {
+            let rows = ill.values().sum::<usize>() as f64;
+            let found = answers.of(asked, "t").figure(&["1"], "total").filter(|total| *total == rows);
+            vec![Trial::of("own_counts", found.map(|rows| format!("{rows} visits of {} of the marked are for an illness", ill.len())))]
+        }));
+    }
     // The same people; in each version another one has the other value.
     let room = world.room("ownvalues", all.clone(), &[(500..600).map(|p| (p, p % 2)).collect()]);
     let plan = world.plan(&room, 0, "p", "", true);

@@ -84,6 +84,11 @@ impl Browser {
         self.ask("POST", "execute/sync", Some(&json!({ "script": script, "args": [] })))
     }
 
+    /// Runs a script that says when it is done: its last argument is called with what it found.
+    pub fn wait_for(&self, script: &str) -> Value {
+        self.ask("POST", "execute/async", Some(&json!({ "script": script, "args": [] })))
+    }
+
     fn chrome(&self, command: &str, parameters: Value) -> Value {
         self.ask("POST", "goog/cdp/execute", Some(&json!({ "cmd": command, "params": parameters })))
     }
@@ -130,6 +135,16 @@ impl Browser {
         let started = Instant::now();
         while !self.text().contains(words) {
             assert!(started.elapsed() < WORDS_WITHIN, "{words:?} is not on the page:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the page has such an element.
+    #[track_caller]
+    pub fn waits(&self, selector: &str) {
+        let started = Instant::now();
+        while !self.has(selector) {
+            assert!(started.elapsed() < WORDS_WITHIN, "{selector} is not on the page:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -1,32 +1,56 @@
 //! What people do, in a browser: sign in, read, decide, object, stop, in both languages, on a wide and on a narrow window.
 
 use crate::browser::Browser;
-use crate::support::until;
-use crate::world::{World, text};
+use crate::support::fusebox;
+use crate::world::World;
 
 /// Widths of the windows.
 const WIDE: u32 = 1440;
 const NARROW: u32 = 390;
 
+/// A stretch of the way.
+type Stage = (&'static str, fn(&Browser, &World));
+
+const STAGES: [Stage; 8] = [
+    ("a checker looks", checker_looks),
+    ("reviewers make keys", reviewers_make_keys),
+    ("reviewers vote", reviewers_vote),
+    ("providers have their say", providers_have_their_say),
+    ("what left is in the log", what_left_is_in_the_log),
+    ("an operator works", operator_works),
+    ("the authority stops", authority_stops),
+    ("administrators look", administrators_look),
+];
+
+/// Every stage is tried, so that one run tells all that is wrong.
 pub fn in_a_browser(world: &mut World) {
     let browser = Browser::start();
     browser.width(WIDE);
-    checker_decides(&browser, world);
-    provider_objects(&browser, world);
-    operator_works(&browser, world);
-    authority_stops(&browser, world);
-    administrators_look(&browser, world);
+    let mut failed: Vec<&str> = Vec::new();
+    for (name, stage) in STAGES {
+        let started = std::time::Instant::now();
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage(&browser, world))).is_err() {
+            failed.push(name);
+            let _ = browser.complaints();
+        }
+        println!("{name}: {:.1} s", started.elapsed().as_secs_f64());
+    }
     world.fill();
     full_lists(&browser, world);
+    assert_eq!(failed, [""; 0], "stages that failed");
 }
 
 fn sign_in(browser: &Browser, world: &World, who: &str) {
+    sign_in_with(browser, world, who, &world.client(who).token);
+}
+
+fn sign_in_with(browser: &Browser, world: &World, who: &str, token: &str) {
     browser.open(&format!("{}/console/", world.server.url));
     if browser.has("form[action='/console/sign-out']") {
         browser.click("form[action='/console/sign-out'] button");
         browser.says("已退出登录");
     }
-    browser.write("input[name=token]", &world.client(who).token);
+    browser.write("input[name=token]", token);
     browser.click("main button[type=submit]");
     browser.says(who);
 }
@@ -75,7 +99,7 @@ fn unmarred(browser: &Browser, what: &str) {
     assert_eq!(browser.complaints(), Vec::<String>::new(), "{what}");
 }
 
-fn checker_decides(browser: &Browser, world: &World) {
+fn checker_looks(browser: &Browser, world: &World) {
     // Whatever language this machine's browser asks for.
     browser.open(&format!("{}/console/language/zh", world.server.url));
     browser.says("请使用安全管理员签发的访问令牌登录");
@@ -91,18 +115,6 @@ fn checker_decides(browser: &Browser, world: &World) {
     look(browser, world, "/console/releases", "releases-checker");
     look(browser, world, &format!("/console/releases/{}", world.table), "release-table");
     assert!(browser.text().contains("已抑制"), "suppressed cells are marked");
-    sign_in(browser, world, "reviewer-song");
-    let held = format!("/console/releases/{}", world.models[0]);
-    look(browser, world, &held, "release-held");
-    assert!(!browser.text().contains("截距"), "the artefact shows to nobody who did not ask for the review copy");
-    let copies = world.leaves_of(&world.models[0]);
-    browser.click("form[action$='/copy#artefact'] button");
-    browser.says("截距");
-    browser.picture("release-copy");
-    assert_eq!(world.leaves_of(&world.models[0]) - copies, 1, "the opening is a leaf");
-    assert!(browser.text().contains("fusebox release vote"), "where a vote is cast");
-    let held = world.client("checker-li").get(&format!("/v1/releases/{}", world.models[0])).good();
-    assert_eq!(text(&held, "/state"), "held");
     look(browser, world, "/console/modules", "modules");
     look(browser, world, &format!("/console/modules/{}", world.module), "module");
     look(browser, world, "/console/papers", "papers");
@@ -110,20 +122,142 @@ fn checker_decides(browser: &Browser, world: &World) {
     look(browser, world, "/console/clauses", "clauses");
 }
 
-fn provider_objects(browser: &Browser, world: &World) {
-    sign_in(browser, world, "tax-zhao");
-    look(browser, world, "/console/data", "data-provider");
-    look(browser, world, "/console/data/tax_grades", "dataset");
-    let provider = world.client("tax-zhao");
-    until("the quantum", || (provider.get(&format!("/v1/releases/{}", world.models[1])).status == 200).then_some(()));
-    let held = format!("/console/releases/{}", world.models[1]);
-    look(browser, world, &held, "release-provider");
-    assert!(!browser.has("form[action$='/review']") && !browser.has("form[action$='/copy#artefact']"), "a provider does not review");
-    browser.write("form[action$='/veto'] input[name=reason]", "用途不符");
-    browser.click("form[action$='/veto'] button");
-    browser.says("异议已记录");
-    browser.picture("release-vetoed");
-    unmarred(browser, "a veto");
+/// Two reviewers, each with a key that this browser makes; the administrator types what each reads out.
+const VOTERS: [&str; 2] = ["reviewer-song", "reviewer-tang"];
+
+fn reviewers_make_keys(browser: &Browser, world: &World) {
+    for who in VOTERS {
+        sign_in(browser, world, who);
+        browser.open(&format!("{}/console/keys", world.server.url));
+        if who == VOTERS[0] {
+            look(browser, world, "/console/keys", "keys-none");
+        }
+        browser.waits("form[data-script=enrol]:not([hidden])");
+        assert!(!browser.text().contains("fusebox key new"), "the other way is named where this one is closed");
+        browser.click("form[data-script=enrol] button");
+        browser.says("密钥已登记");
+        browser.says("在此浏览器中");
+        let told = browser.run("return document.querySelector('.print').textContent").as_str().unwrap().to_owned();
+        browser.picture("key-enrolled");
+        // The private half is there, and no script can read it out.
+        let extractable = browser.wait_for(
+            "const done = arguments[0];
+             const open = indexedDB.open('fusebox', 1);
+             open.onsuccess = () => {
+               const all = open.result.transaction('reviewer-keys').objectStore('reviewer-keys').getAll();
+               all.onsuccess = () => { open.result.close(); done(all.result.map(k => [k.type, k.extractable, k.algorithm.name].join())); };
+             };",
+        );
+        assert!(extractable.as_array().unwrap().iter().all(|k| k == "private,false,Ed25519"), "{extractable}");
+        sign_in(browser, world, "security-ma");
+        if who == VOTERS[0] {
+            look(browser, world, "/console/keys", "keys-to-confirm");
+        }
+        browser.open(&format!("{}/console/keys", world.server.url));
+        assert!(!browser.text().contains(&told), "who confirms does not read it here");
+        browser.write("input[name=fingerprint]", &told);
+        browser.click("form[action='/console/keys/confirm'] button");
+        browser.says("密钥已确认。");
+    }
+    look(browser, world, "/console/keys", "keys-confirmed");
+    sign_in(browser, world, "authority-chen");
+    look(browser, world, "/console/keys", "keys-authority");
+}
+
+/// Opens the review copy and chooses; the page is left before it is sent.
+fn read_and_choose(browser: &Browser, world: &World, decision: &str) {
+    let held = format!("/console/releases/{}", world.models[0]);
+    browser.open(&format!("{}{held}", world.server.url));
+    assert!(!browser.text().contains("截距"), "the artefact shows to nobody who did not ask for the review copy");
+    browser.click("form[action$='/copy#artefact'] button");
+    browser.says("截距");
+    browser.waits("form[data-script=vote]:not([hidden])");
+    browser.click(&format!("form[data-script=vote] input[value={decision}]"));
+}
+
+fn reviewers_vote(browser: &Browser, world: &World) {
+    let held = format!("/console/releases/{}", world.models[0]);
+    let signed_in = |who: &str| sign_in(browser, world, who);
+    signed_in(VOTERS[1]);
+    look(browser, world, &held, "release-held");
+    let main = "return document.querySelector('main').outerHTML";
+    let before = browser.run(main);
+    signed_in(VOTERS[0]);
+    let leaves = world.leaves_of(&world.models[0]);
+    read_and_choose(browser, world, "deny");
+    assert_eq!(world.leaves_of(&world.models[0]) - leaves, 1, "the opening is a leaf");
+    browser.picture("vote-deny");
+    browser.click("form[data-script=vote] input[value=approve]");
+    browser.click("details.signed summary");
+    browser.picture("vote-approve");
+    let message = browser.run("return document.querySelector('[data-message]').textContent").as_str().unwrap().to_owned();
+    let commitment = world.client("authority-chen").get(&format!("/v1/releases/{}", world.models[0])).good()["commitment"].clone();
+    let expected = format!("fusebox-review-v1\n{}\n1\n{}\napprove\nsound\n", world.models[0], commitment.as_str().unwrap());
+    assert_eq!(message, expected, "what is shown is what is signed");
+    browser.width(NARROW);
+    browser.picture("vote-approve-390");
+    browser.width(WIDE);
+    browser.click("form[data-script=vote] button[type=submit]");
+    browser.says("您的表决已封存");
+    look(browser, world, &held, "release-voted");
+    // The other reviewer sees what there was before, to the letter, but for the mark of the new session.
+    signed_in(VOTERS[1]);
+    browser.open(&format!("{}{held}", world.server.url));
+    let unmarked = |html: &serde_json::Value| {
+        let html = html.as_str().unwrap().to_owned();
+        let mark = crate::by_hand::mark(&html);
+        html.replace(&mark, "MARK")
+    };
+    assert_eq!(unmarked(&browser.run(main)), unmarked(&before), "the other reviewer's page changed with the first vote");
+    read_and_choose(browser, world, "approve");
+    browser.click("form[data-script=vote] button[type=submit]");
+    browser.says("数源部门仍在异议期内");
+    look(browser, world, &held, "release-approved");
+    unmarred(browser, "two votes");
+}
+
+fn providers_have_their_say(browser: &Browser, world: &World) {
+    let pages = [&world.models[0], &world.models[1]].map(|id| format!("/console/releases/{id}"));
+    let providers = ["tax-zhao", "credit-sun", "power-zhou"].map(|who| (who, world.provider(who)));
+    for (who, client) in &providers {
+        sign_in_with(browser, world, who, &client.token);
+        if *who == "tax-zhao" {
+            look(browser, world, "/console/data", "data-provider");
+            look(browser, world, "/console/data/tax_grades", "dataset");
+            look(browser, world, &pages[1], "release-provider");
+            assert!(!browser.has("form[data-script=vote]") && !browser.has("form[action$='/copy#artefact']"), "a provider does not review");
+            browser.write("form[action$='/veto'] textarea[name=reason]", "用途不符");
+            browser.click("form[action$='/veto'] button");
+            browser.says("异议已记录");
+            browser.picture("release-vetoed");
+            look(browser, world, &pages[0], "release-window");
+        }
+        browser.open(&format!("{}{}", world.server.url, pages[0]));
+        browser.click("form[action$='/waive'] button");
+        browser.says("已记录放弃异议");
+    }
+    look(browser, world, &pages[0], "release-left");
+    unmarred(browser, "providers");
+}
+
+/// The leaf that the page names holds the release, in a log that verifies offline.
+fn what_left_is_in_the_log(browser: &Browser, world: &World) {
+    sign_in(browser, world, "operator-wang");
+    browser.open(&format!("{}/console/releases/{}", world.server.url, world.models[0]));
+    browser.says("截距");
+    let shown = browser.run("return document.querySelector('#evidence').innerText").as_str().unwrap().to_owned();
+    let leaf = shown.split_once("出域日志序号").unwrap().1.split_whitespace().next().unwrap().to_owned();
+    let body = world.client("auditor-xu").get(&format!("/v1/log/leaves/{leaf}")).good();
+    assert!(body["body"].as_str().unwrap().contains(&world.models[0]), "{body}");
+    let (copy, token) = (world.server.dir.path().join("copy"), world.server.dir.path().join("token"));
+    let (copy, token) = (copy.to_str().unwrap(), token.to_str().unwrap());
+    for arguments in [
+        &["log", "fetch", copy, "--server", &world.server.url, "--token-file", token][..],
+        &["log", "verify", copy, "--key", &world.server.log_key],
+    ] {
+        let (out, err, code) = fusebox(arguments);
+        assert_eq!(code, 0, "{out}{err}");
+    }
 }
 
 fn operator_works(browser: &Browser, world: &World) {

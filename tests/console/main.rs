@@ -21,6 +21,7 @@ mod gallery;
 mod journey;
 mod log;
 mod matrix;
+mod reviews;
 mod world;
 
 #[test]
@@ -30,6 +31,9 @@ fn the_console_shows_each_role_what_it_may_see_and_nothing_from_elsewhere() {
     by_hand::forms_are_of_their_session(&world);
     by_hand::a_reviewer_sees_the_probe(&world);
     by_hand::a_session_ends_with_its_token(&world);
+    reviews::keys_are_confirmed_by_a_fingerprint_that_the_page_does_not_show(&world);
+    reviews::a_first_vote_changes_no_page_of_the_other_reviewer(&world);
+    reviews::a_return_and_an_appeal_are_taken_step_by_step_through_pages(&world);
     matrix::every_form_and_role(&world);
 }
 
@@ -50,7 +54,6 @@ fn gallery_of_every_page() {
 }
 
 #[test]
-#[ignore = "the journey has not run to its end yet; `cargo xtask nightly`"]
 fn a_reviewer_a_provider_and_an_authority_find_their_way_in_a_browser() {
     journey::in_a_browser(&mut world::World::start());
 }

@@ -1,5 +1,10 @@
 //! Every page of the console × every role: shown, or refused with its rule. A page of the router that has no line here fails.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fusebox::gate::fingerprint;
+use serde_json::json;
+
 use crate::by_hand::{Hand, check_headers, mark};
 use crate::world::{WHO, World};
 
@@ -43,6 +48,7 @@ pub fn lines(world: &World) -> Vec<Line> {
         line("/console/accounts", &["security-ma"]),
         line("/console/machine", &["system-gao", "security-ma"]),
         line("/console/freeze", &["authority-chen", "tax-zhao", "security-ma"]),
+        line("/console/keys", &["authority-chen", "checker-li", "reviewer-song", "security-ma", "auditor-xu"]),
         line("/console/clauses", EVERYONE),
     ]
 }
@@ -55,9 +61,28 @@ fn forms(world: &World) -> Vec<Form> {
     let World { models, table_job, module, .. } = world;
     let form = |route: &'static str, fields, who| Form(route, route.to_owned(), fields, who);
     let reason: &[(&str, &str)] = &[("reason", "r")];
+    let step = |step: &str, fields, who| {
+        let route = routes("post").into_iter().find(|route| *route == format!("/console/releases/{{id}}/{step}")).unwrap();
+        Form(route.leak(), format!("/console/releases/{}/{step}", models[0]), fields, who)
+    };
+    // A key of `checker-li` that waits for confirmation.
+    let public = [9; 32];
+    let enrolled = json!({ "public_key": STANDARD.encode(public) });
+    let made = world.client("checker-li").post("/v1/reviewer-keys", &enrolled).good();
+    let key: [(&str, &str); 2] = [("key", made["id"].as_str().unwrap().to_owned().leak()), ("fingerprint", fingerprint(&public).leak())];
+    let key: &[(&str, &str)] = key.to_vec().leak();
     let digest: &[(&str, &str)] = &[("digest", "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")];
     vec![
-        Form("/console/releases/{id}/copy", format!("/console/releases/{}/copy", models[0]), &[], &["authority-chen", "reviewer-song"]),
+        Form("/console/releases/{id}/copy", format!("/console/releases/{}/copy", models[1]), &[], &["authority-chen", "reviewer-song"]),
+        step("request", &[("purpose", "p"), ("context", "c")], &["operator-wang"]),
+        step("vote", &[("decision", "maybe")], &["checker-li", "reviewer-song"]),
+        step("extend", reason, &["authority-chen"]),
+        step("waive", &[], &["tax-zhao"]),
+        step("appeal", reason, &["operator-wang"]),
+        step("hear", &[("decision", "uphold"), ("reason", "r")], &["authority-chen"]),
+        form("/console/keys", &[("public_key", "AAAA")], &["checker-li", "reviewer-song"]),
+        form("/console/keys/confirm", key, &["security-ma"]),
+        form("/console/keys/revoke", key, &["checker-li", "security-ma"]),
         form("/console/alerts/acknowledge", &[("rule", "log.check"), ("subject", "log"), ("note", "n")], &["authority-chen"]),
         form("/console/orders", &[("org", "harbour-bank"), ("text", "t"), ("due", "2098-12-31")], &["authority-chen"]),
         form("/console/orders/close", &[("order", "1"), ("outcome", "o")], &["authority-chen"]),
@@ -89,7 +114,7 @@ fn forms(world: &World) -> Vec<Form> {
 }
 
 /// Pages of the router that are shown to whoever signed in and hold nothing but a way: tested by hand.
-const WAYS: [&str; 2] = ["/console/", "/console/{*rest}"];
+const WAYS: [&str; 3] = ["/console/", "/console/{*rest}", "/console/releases/{id}/copy"];
 /// Pages before the door.
 const DOOR: [&str; 4] = ["/console", "/console/sign-in", "/console/language/{word}", "/console/assets/{name}"];
 

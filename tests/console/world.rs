@@ -4,7 +4,7 @@ use credit_generator::{Data, Options, PURPOSE};
 use serde_json::{Value, json};
 
 use crate::support::scenario::{Member, Scenario};
-use crate::support::{Client, Server, until};
+use crate::support::{Client, Server, example};
 
 /// Everyone: account, organisation, role.
 pub const WHO: [(&str, &str, &str); 10] = [
@@ -21,6 +21,9 @@ pub const WHO: [(&str, &str, &str); 10] = [
     ("rival-qian", "rival-bank", "operator"),
 ];
 
+/// Reviewers beside `reviewer-song`, each of an organisation of its own.
+pub const REVIEWERS: [(&str, &str); 3] = [("reviewer-tang", "university"), ("reviewer-lu", "institute"), ("reviewer-xie", "academy")];
+
 pub struct World {
     pub server: Server,
     pub module: String,
@@ -32,7 +35,7 @@ pub struct World {
 impl World {
     pub fn start() -> Self {
         let data = Data::generate(Options { firms: 12_000, seed: 42 });
-        let server = Server::start();
+        let mut server = Server::start();
         let (tax, credit, electricity, bank, consents) =
             (data.tax_csv(), data.credit_csv(), data.electricity_csv(), data.bank_csv(), data.consents_csv());
         let provider = |entry, id, owner, csv| Member { entry, id, owner, csv, consents: None };
@@ -48,7 +51,11 @@ impl World {
                 consents: Some(&consents),
             },
         ];
-        let scenario = Scenario::set_up(&server, "credit", ("operator-wang", "harbour-bank"), PURPOSE, &members);
+        // Providers have two working days to object to a model.
+        let agreement = example("credit/agreement.toml").replace("budgets =", "veto_working_days = { artefact = 2 }\nbudgets =");
+        let policy = example("credit/policy.toml");
+        let operator = ("operator-wang", "harbour-bank");
+        let scenario = Scenario::set_up_as(&server, "credit", operator, PURPOSE, &members, &policy, &agreement);
         let (rate, card) = (scenario.approved("credit-default-rate"), scenario.approved("credit-scorecard"));
         scenario.upload("leaks");
         let submit = |module: &str| scenario.operator.post("/v1/jobs", &scenario.job(module)).good()["id"].as_str().unwrap().to_owned();
@@ -59,22 +66,35 @@ impl World {
         };
         let (table, models) = (release(&table_job), [release(&first), release(&second)]);
         for model in &models {
-            // The operator may do so once it sees the output, on the quantum.
             let statement = json!({ "purpose": "小微企业信贷评分", "context": "仅用于授信审批" });
-            until("the request", || {
-                let filed = scenario.operator.post(&format!("/v1/releases/{model}/request"), &statement);
-                (200..300).contains(&filed.status).then_some(())
-            });
+            scenario.operator.post(&format!("/v1/releases/{model}/request"), &statement).good();
         }
         for (id, org, role) in WHO {
             server.person(id, org, role);
         }
+        for (id, org) in REVIEWERS {
+            server.person(id, org, "output_checker");
+        }
+        server.stop();
+        // Everyone sees from here on what came of the jobs: the quantum is another test's.
+        let db = rusqlite::Connection::open(server.data().join("state/fusebox.db")).unwrap();
+        db.execute("UPDATE job SET visible_at = created_at WHERE visible_at IS NOT NULL", []).unwrap();
+        drop(db);
+        server.launch();
         Self { server, module: rate, table_job, table, models }
     }
 
     pub fn client(&self, who: &str) -> Client {
-        let (id, org, role) = WHO.into_iter().find(|(id, ..)| *id == who).unwrap();
+        let reviewers = REVIEWERS.into_iter().map(|(id, org)| (id, org, "output_checker"));
+        let (id, org, role) = WHO.into_iter().chain(reviewers).find(|(id, ..)| *id == who).unwrap();
         self.server.person(id, org, role)
+    }
+
+    /// An owner of the scenario's data.
+    pub fn provider(&self, who: &str) -> Client {
+        let owners = [("tax-zhao", "tax-bureau"), ("credit-sun", "credit-office"), ("power-zhou", "utilities-bureau")];
+        let (id, org) = owners.into_iter().find(|(id, _)| *id == who).unwrap();
+        self.server.person(id, org, "provider")
     }
 
     /// The bodies of the newest leaves, as the auditor reads them.

@@ -121,7 +121,7 @@ fn reply(reply: &GuestReply) -> &'static str {
     match reply {
         GuestReply::Derived { .. } => "Derived",
         GuestReply::Table(_) => "Table",
-        GuestReply::Linear(_) => "Linear",
+        GuestReply::Model(_) => "Model",
         GuestReply::Log(_) => "Log",
         GuestReply::Finished => "Finished",
         GuestReply::Failed(_) => "Failed",
@@ -131,7 +131,7 @@ fn reply(reply: &GuestReply) -> &'static str {
 #[test]
 fn every_reply_has_a_case() {
     assert_eq!(reply(&GuestReply::Finished), "Finished");
-    let replies = ["Derived", "Table", "Linear", "Log", "Finished", "Failed"];
+    let replies = ["Derived", "Table", "Model", "Log", "Finished", "Failed"];
     let cases = cases::all();
     let covered = cases.iter().flat_map(|c| c.covers).filter_map(|c| if let Covers::Reply(name) = c { Some(*name) } else { None });
     compare("reply", &set(replies), &covered.collect());

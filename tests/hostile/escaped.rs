@@ -12,7 +12,7 @@ use protocol::limits::Limits;
 use protocol::manifest::Manifest;
 use protocol::memfd::sealed;
 use protocol::message::{CompileReply, CompileRequest, GuestFailure, GuestOpening, GuestReply, ModuleRefusal};
-use protocol::model::{LinearModel, Link};
+use protocol::model::{Feature, LinearModel, Link, Model};
 use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -95,8 +95,8 @@ fn table(name: &str, measures: Vec<MeasureRequest>) -> GuestReply {
 }
 
 fn model(name: &str, coefficient: f64) -> GuestReply {
-    let (features, coefficients) = (vec!["amount".to_owned()], vec![coefficient]);
-    GuestReply::Linear(LinearModel { name: name.to_owned(), link: Link::Identity, features, coefficients, intercept: 0.0 })
+    let (features, coefficients) = (vec![Feature { column: "amount".to_owned(), level: None }], vec![coefficient]);
+    GuestReply::Model(Model::Linear(LinearModel { name: name.to_owned(), link: Link::Identity, features, coefficients, intercept: 0.0 }))
 }
 
 fn guest(escape: &str, channel: &mut Channel, mut raw: UnixStream) -> Said {
@@ -123,7 +123,8 @@ fn guest(escape: &str, channel: &mut Channel, mut raw: UnixStream) -> Said {
         "TableBeyondLimit" => (0..17).try_for_each(|n| channel.send(&table(&format!("t{n}"), count()), &[]))?,
         "TableWithoutMeasure" => channel.send(&table("t", Vec::new()), &[])?,
         "ModelNotFinite" => channel.send(&model("m", f64::INFINITY), &[])?,
-        "ModelsBeyondLimit" => (0..5).try_for_each(|n| channel.send(&model(&format!("m{n}"), 1.0), &[]))?,
+        "ModelsBeyondLimit" => ["t", "u", "v", "w", "x"].into_iter().try_for_each(|n| channel.send(&model(n, 1.0), &[]))?,
+        "ModelNotDeclared" => channel.send(&model("a_value", 1.0), &[])?,
         "LogBeyondLimit" => channel.send(&GuestReply::Log("l".repeat(Limits::STANDARD.log_bytes_max as usize + 1)), &[])?,
         "LogOnRealRows" => channel.send(&GuestReply::Log("a value".to_owned()), &[])?,
         "LogWithDescriptor" => channel.send(&GuestReply::Log(String::new()), &[column])?,

@@ -170,7 +170,7 @@ fn instances_of_instances(levels: u32) -> Vec<u8> {
 fn tuples_of_tuples(levels: u32) -> Vec<u8> {
     let types: String = (1..levels).map(|n| format!("(type $t{n} (tuple $t{} $t{}))", n - 1, n - 1)).collect();
     modules::beside(&format!(
-        "(import \"fusebox:analysis/view@0.2.0\" (instance (type $t0 (tuple u8 u8)) {types} (export \"rows\" (func (param \"a\" $t{})))))",
+        "(import \"fusebox:analysis/view@0.3.0\" (instance (type $t0 (tuple u8 u8)) {types} (export \"rows\" (func (param \"a\" $t{})))))",
         levels - 1
     ))
 }

@@ -11,19 +11,21 @@ use crate::generate;
 
 /// Every function of the world, as a core module imports it.
 const IMPORTS: &str = r#"
-    (import "fusebox:analysis/view@0.2.0" "rows" (func $rows (result i64)))
-    (import "fusebox:analysis/view@0.2.0" "columns" (func $columns (param i32)))
-    (import "fusebox:analysis/view@0.2.0" "read-integers" (func $read_integers (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.2.0" "read-numbers" (func $read_numbers (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.2.0" "read-codes" (func $read_codes (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.2.0" "read-validity" (func $read_validity (param i32 i64 i32 i32)))
-    (import "fusebox:analysis/view@0.2.0" "read-dictionary" (func $read_dictionary (param i32 i32)))
-    (import "fusebox:analysis/derive@0.2.0" "append-integers" (func $append_integers (param i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/derive@0.2.0" "append-codes" (func $append_codes (param i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/tables@0.2.0" "request" (func $request (param i32 i32 i32 i32 i32 i32 i32)))
-    (import "fusebox:analysis/models@0.2.0" "submit-linear" (func $submit (param i32 i32 i32 i32 i32 i32 i32 f64)))
-    (import "fusebox:analysis/job@0.2.0" "seed" (func $seed (result i64)))
-    (import "fusebox:analysis/job@0.2.0" "log" (func $log (param i32 i32)))"#;
+    (import "fusebox:analysis/view@0.3.0" "rows" (func $rows (result i64)))
+    (import "fusebox:analysis/view@0.3.0" "columns" (func $columns (param i32)))
+    (import "fusebox:analysis/view@0.3.0" "read-integers" (func $read_integers (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.3.0" "read-numbers" (func $read_numbers (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.3.0" "read-codes" (func $read_codes (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.3.0" "read-validity" (func $read_validity (param i32 i64 i32 i32)))
+    (import "fusebox:analysis/view@0.3.0" "read-dictionary" (func $read_dictionary (param i32 i32)))
+    (import "fusebox:analysis/derive@0.3.0" "append-integers" (func $append_integers (param i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/derive@0.3.0" "append-codes" (func $append_codes (param i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/tables@0.3.0" "request" (func $request (param i32 i32 i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/models@0.3.0" "submit-linear" (func $submit (param i32 i32 i32 i32 i32 i32 i32 i32 f64)))
+    (import "fusebox:analysis/models@0.3.0" "submit-trees" (func $submit_trees (param i32)))
+    (import "fusebox:analysis/models@0.3.0" "submit-network" (func $submit_network (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+    (import "fusebox:analysis/job@0.3.0" "seed" (func $seed (result i64)))
+    (import "fusebox:analysis/job@0.3.0" "log" (func $log (param i32 i32)))"#;
 
 /// An allocator that gives nothing back.
 const REALLOC: &str = r#"
@@ -34,11 +36,13 @@ const REALLOC: &str = r#"
         (local.get $at))"#;
 
 /// Texts and records at fixed places: `amount` 1024, `grade` 1032, `n` 1040, `t` 1048; a count called `n` at 1104; lists of one
-/// text, `grade` at 1152 and `amount` at 1160; a coefficient at 1168.
+/// text, `grade` at 1152 and `amount` at 1160; a coefficient at 1168; of a model's features the column `amount` at 1176 and no level at
+/// 1184; a list of one `u32` that marks a leaf at 1192.
 const TEXTS: &str = r#"
     (data (i32.const 1024) "amount") (data (i32.const 1032) "grade") (data (i32.const 1040) "n") (data (i32.const 1048) "t")
     (data (i32.const 1104) "\10\04\00\00\01\00\00\00")
     (data (i32.const 1152) "\08\04\00\00\05\00\00\00\00\04\00\00\06\00\00\00")
+    (data (i32.const 1184) "\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff\ff")
     (func $number (param $n i64) (local $at i32) (local $left i64)
         (local.set $at (i32.const 1536))
         (local.set $left (select (i64.sub (i64.const 0) (local.get $n)) (local.get $n) (i64.lt_s (local.get $n) (i64.const 0))))
@@ -50,9 +54,9 @@ const TEXTS: &str = r#"
             (local.set $at (i32.sub (local.get $at) (i32.const 1))) (i32.store8 (local.get $at) (i32.const 45))))
         (call $log (local.get $at) (i32.sub (i32.const 1536) (local.get $at))))"#;
 
-/// What every module declares: a category of two labels and a number.
+/// What every module declares: a category of two labels, a number and four models.
 pub const MANIFEST: &str = r#"{"name":"hostile","version":"1","derived":[
-    {"name":"band","type":"category","labels":["low","high"]},{"name":"double","type":"number","scale":0,"min":0,"max":1000}]}"#;
+    {"name":"band","type":"category","labels":["low","high"]},{"name":"double","type":"number","scale":0,"min":0,"max":1000}],"models":["t","u","v","w"]}"#;
 
 /// A core module with a good `run`.
 const GOOD: &str = "(module (memory (export \"memory\") 1) (func (export \"run\") (result i32) (i32.const 0)))";

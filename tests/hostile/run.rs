@@ -1,6 +1,6 @@
 //! Runs a case against real worker processes and says in what it differs from what must come of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -146,7 +146,7 @@ pub fn patience(case: &Case) -> Duration {
 pub fn told(output: &GuestOutput) -> String {
     let derived = output.derived.iter().map(|(d, _)| format!("derived {}", d.name));
     let tables = output.tables.iter().map(|t| format!("table {}", t.name));
-    let models = output.models.iter().map(|m| format!("model {} {:?} {:?}", m.name, m.coefficients, m.intercept));
+    let models = output.models.iter().map(|m| format!("model {} {:?}", m.name(), m.parameters()));
     let log = output.log.lines().map(|line| format!("log {line}"));
     derived.chain(tables).chain(models).chain(log).collect::<Vec<_>>().join("; ")
 }
@@ -241,7 +241,7 @@ fn reduced_as(workers: &Workers, case: &Case, output: GuestOutput) -> Result<(),
     let reduced = workers
         .reserve([WorkerRole::Engine], Patience::Job, &switch)
         .and_then(|[share]| workers.attach(&view(case.rows), share, &switch))
-        .and_then(|mut engine| engine.reduce(output.tables, output.derived));
+        .and_then(|mut engine| engine.reduce(output.tables, output.derived, &BTreeSet::new()));
     match reduced {
         Err(WorkerError::Engine(EngineFailure::Limit(l) | EngineFailure::Table(TableError::Limit(l)))) if l.name == name => Ok(()),
         other => Err(format!("engine: {other:?}")),

@@ -44,7 +44,7 @@ use Body::{Bytes, Json, None as Nothing, Toml};
 struct Line(&'static str, &'static str, &'static str, Body, &'static [&'static str]);
 
 /// Reads of which the seeded rows have no content: a refused output has no artefact.
-const UNREADABLE: &[&str] = &["/v1/releases/{id}/artefact"];
+const UNREADABLE: &[&str] = &["/v1/releases/{id}/artefact", "/v1/releases/{id}/bundle"];
 
 const ISSUER: &str = "citizen-app";
 const VERIFICATION: &str = "ver_aaaaaaaaaaaaaaaa";
@@ -175,6 +175,7 @@ fn lines() -> Vec<Line> {
         Line("GET", "/v1/releases/{id}", "/v1/releases/{release}", Nothing, PAPERS),
         // Refused at the gate, so that nobody has an artefact to fetch: those who may are told that (release.denied).
         Line("GET", "/v1/releases/{id}/artefact", "/v1/releases/{release}/artefact", Nothing, PAPERS),
+        Line("GET", "/v1/releases/{id}/bundle", "/v1/releases/{release}/bundle", Nothing, PAPERS),
         Line("GET", "/v1/releases/{id}/evidence", "/v1/releases/{release}/evidence", Nothing, EVIDENCE),
         // The airlock: the operator files and appeals, checkers vote, providers object, the authority gives time and hears appeals.
         Line(

@@ -212,7 +212,7 @@ impl Server {
 
     /// Signs a recovery of what was found, as `who`.
     pub fn recover(&self, who: &Client) -> Answer {
-        let found = who.get("/v1/recovery").good();
+        let found = self.admin.get("/v1/recovery").good();
         who.post("/v1/recovery", &json!({ "database": found["needed"]["database"], "remembered": found["remembered"], "reason": "test" }))
     }
 

@@ -23,25 +23,24 @@ fn job(world: &World, agreement: &str, module: &str) -> Value {
     job
 }
 
-/// Has the rival join the same public data, without the bank's, and ask by the same keys.
-fn rival_runs(world: &World, filter: &str) -> Value {
+/// Has the rival join the same public data, without the bank's, beginning at `base`, and ask by the same keys.
+fn rival_runs(world: &World, base: &str, filter: &str) -> Value {
+    let other = if base == "tax" { "power" } else { "tax" };
+    let member = |alias: &str| {
+        let (dataset, filters) = if alias == "tax" { ("tax_grades", "") } else { ("power_bills", filter) };
+        format!("[[members]]\nalias = \"{alias}\"\ndataset = \"{dataset}\"\nfilters = [{filters}]\n")
+    };
     let plan = format!(
         r#"
 id = "rival"
 title = "对照"
 namespace = "firm"
-unit = "tax.uscc"
-[[members]]
-alias = "tax"
-dataset = "tax_grades"
-[[members]]
-alias = "power"
-dataset = "power_bills"
-filters = [{filter}]
+unit = "{base}.uscc"
+{}{}
 [[joins]]
-member = "power"
+member = "{other}"
 kind = "inner"
-on = [["tax.uscc", "uscc"]]
+on = [["{base}.uscc", "uscc"]]
 [[outputs]]
 name = "tax_grade"
 from = "tax.grade"
@@ -54,7 +53,9 @@ transform = {{ bands = {{ cuts = [1, 31], labels = ["none", "short", "long"] }} 
 name = "default_12m"
 from = "tax.penalties_24m"
 transform = {{ clamp = {{ min = 0, max = 10 }} }}
-"#
+"#,
+        member(base),
+        member(other)
     );
     let rival = world.rival();
     rival.post_toml("/v1/plans", &plan).good();
@@ -108,9 +109,74 @@ fn tables_that_differ_by_a_firm_wait_whoever_asks() {
     assert_eq!((&found["verdict"], &found["units"]), (&json!("difference"), &json!(1)), "{evidence}");
 
     // Another operator over the same public data, through rows of its own plan.
-    let other = rival_runs(&world, r#"{ column = "kwh", op = "ne", value = "1074" }"#);
+    let other = rival_runs(&world, "tax", r#"{ column = "kwh", op = "ne", value = "1074" }"#);
     assert_eq!(world.output(&other)["state"], "held", "{other}");
     let causes: Vec<Value> =
         world.leaves().into_iter().filter(|(k, _)| *k == LeafKind::Audit).map(|(_, body)| body["cause"].clone()).collect();
     assert_eq!(causes, ["difference", "difference"]);
+}
+
+/// The same people through another dataset's rows.
+#[test]
+fn plans_that_begin_at_different_datasets_are_compared_by_units() {
+    let world = World::start(&[]);
+    let first = world.run(&world.job(&world.carry(&Papers::new("whole")), &world.approved("credit-default-rate")));
+    assert_eq!(world.output(&first)["state"], "released", "{first}");
+    let other = rival_runs(&world, "power", r#"{ column = "kwh", op = "ne", value = "1074" }"#);
+    let output = world.output(&other);
+    assert_eq!(output["state"], "held", "{other}");
+    let evidence = world.authority().get(&format!("/v1/releases/{}/evidence", output["id"].as_str().unwrap())).good();
+    let found = &evidence["evidence"]["audit"]["found"];
+    assert_eq!((&found["verdict"], &found["units"]), (&json!("difference"), &json!(1)), "{evidence}");
+}
+
+/// A table is held; another leaves that differs from it by a firm; then two reviewers, who know of the first alone, approve it.
+#[test]
+fn a_held_table_does_not_leave_beside_what_left_meanwhile() {
+    let world = World::start(&[]);
+    let module = world.approved("credit-default-rate");
+    let whole = world.carry(&Papers::new("whole"));
+    world.authority().post("/v1/freeze", &json!({ "reason": "安全事件" })).good();
+    let waits = world.run(&world.job(&whole, &module));
+    let held = world.output(&waits)["id"].as_str().unwrap().to_owned();
+    let again = world.run(&world.job(&whole, &module));
+    let twin = world.output(&again)["id"].as_str().unwrap().to_owned();
+    world.authority().post("/v1/freeze/lift", &json!({ "reason": "已处置" })).good();
+    let less = filtered(&world, "less", r#"{ column = "kwh", op = "ne", value = "1037" }"#);
+    let left = world.run(&job(&world, &less, &module));
+    assert_eq!(world.output(&left)["state"], "released", "{left}");
+
+    world.operator().files(&held);
+    let counted = world.server.voted(&held, "approve", "sound");
+    assert_eq!((&counted["outcome"], &counted["state"]), (&json!("approved"), &json!("denied")), "{counted}");
+    let shown = world.checker().get(&format!("/v1/releases/{held}")).good();
+    assert_eq!((&shown["state"], &shown["reason"]), (&json!("denied"), &json!("release.meanwhile")), "{shown}");
+    world.checker().get(&format!("/v1/releases/{held}/artefact")).refused("release.denied");
+    world.operator().files(&twin);
+    assert_eq!(world.server.voted(&twin, "approve", "sound")["state"], "denied", "its twin fares alike");
+    let causes: Vec<Value> = world
+        .leaves()
+        .into_iter()
+        .filter(|(k, _)| *k == LeafKind::Review)
+        .map(|(_, body)| body["ended"].clone())
+        .filter(|e| !e.is_null())
+        .collect();
+    assert_eq!(causes, ["release.meanwhile", "release.meanwhile"]);
+}
+
+/// What was held for a freeze alone leaves once approved, beside a repeat of it that left meanwhile; and counts from then on.
+#[test]
+fn a_held_table_leaves_where_nothing_stands_against_it_and_counts_from_then_on() {
+    let world = World::start(&[]);
+    let module = world.approved("credit-default-rate");
+    let whole = world.carry(&Papers::new("whole"));
+    world.authority().post("/v1/freeze", &json!({ "reason": "安全事件" })).good();
+    let waits = world.run(&world.job(&whole, &module));
+    let held = world.output(&waits)["id"].as_str().unwrap().to_owned();
+    world.authority().post("/v1/freeze/lift", &json!({ "reason": "已处置" })).good();
+    world.operator().files(&held);
+    assert_eq!(world.server.voted(&held, "approve", "sound")["state"], "released");
+    let less = filtered(&world, "less", r#"{ column = "kwh", op = "ne", value = "1037" }"#);
+    let waits = world.run(&job(&world, &less, &module));
+    assert_eq!(world.output(&waits)["state"], "held", "{waits}");
 }

@@ -11,11 +11,13 @@
     reason = "test code, on the developer's own files"
 )]
 
+mod bundle;
 mod canary;
 mod crash;
 mod differences;
 mod lifecycle;
 mod log;
+mod models;
 mod probe;
 mod random;
 mod refusals;
@@ -24,4 +26,5 @@ mod residue;
 mod rolled_back;
 #[path = "../support/mod.rs"]
 mod support;
+mod witness;
 mod world;

@@ -546,17 +546,22 @@ fn doors_and_reviews(told: &mut Told) {
     told.no(&answer, "release.denied");
 }
 
-/// Tables of which nothing may be shown: too few units behind the whole, and too few behind every cell.
+/// Tables of which nothing may be shown: too few units behind the whole, too few behind every cell, and too few of each of the
+/// operator's own values.
 fn tables(told: &mut Told) {
-    for (id, filter, rule) in [
-        ("few", r#"{ column = "grade", op = "in", values = ["M", "C", "D"] }"#, "table.all_suppressed"),
+    const OWN: &str = "loans.default_12m";
+    for (id, filter, measured, rule) in [
+        ("few", r#"{ column = "grade", op = "in", values = ["M", "C", "D"] }"#, "tax.penalties_24m", "table.all_suppressed"),
+        ("own", r#"{ column = "grade", op = "in", values = ["M", "C", "D"] }"#, OWN, "table.own_measure"),
         (
             "tiny",
             r#"{ column = "penalties_24m", op = "ge", value = 1 }, { column = "grade", op = "eq", value = "C" }"#,
+            OWN,
             "table.minimum_units",
         ),
     ] {
-        let plan = changed(PLAN, r#"dataset = "tax_grades""#, &format!("dataset = \"tax_grades\"\nfilters = [{filter}]"));
+        let plan = PLAN.replace(OWN, measured);
+        let plan = changed(&plan, r#"dataset = "tax_grades""#, &format!("dataset = \"tax_grades\"\nfilters = [{filter}]"));
         told.world.operator().post_toml("/v1/plans", &changed(&plan, r#"id = "credit""#, &format!("id = \"{id}\""))).good();
         told.world.carry(&Papers::new(id).agreement(r#"plan = "credit""#, &format!("plan = \"{id}\"")));
         let mut job = told.world.job(id, &told.table);

@@ -114,10 +114,16 @@ fn after(world: &mut World, job: &Value, table: &str) {
     let lost = signed["lost_leaves_at_most"].as_u64().unwrap();
     assert!(lost > 0 && signed["counted_as_spent"]["jobs"] == lost, "{signed}");
     let held = world.run(job);
-    assert_eq!((&held["state"], &world.output(&held)["state"]), (&json!("in_review"), &json!("held")));
+    let output = world.output(&held);
+    assert_eq!((&held["state"], &output["state"]), (&json!("in_review"), &json!("held")));
+    assert!(output["checks"].as_array().unwrap().iter().any(|c| c["rule"] == "audit.recovery"), "{output}");
+    let alerted =
+        |world: &World| world.authority().get("/v1/alerts").good().as_array().unwrap().iter().any(|a| a["rule"] == "recovery.rebase");
+    assert!(alerted(world));
     world.operator().post("/v1/recovery/rebase", &json!({ "namespace": "firm", "reason": "x" })).refused("auth.role");
     world.authority().post("/v1/recovery/rebase", &json!({ "namespace": "firm", "reason": "核对完毕" })).good();
     world.authority().post("/v1/recovery/rebase", &json!({ "namespace": "firm", "reason": "x" })).refused("request.conflict");
+    assert!(!alerted(world));
     let released = world.run(&world.job("main", table));
     assert_eq!(world.output(&released)["state"], "released");
     let (size, remembered) = world.checkpoint();

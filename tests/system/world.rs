@@ -1,4 +1,4 @@
-//! A small world: a bank that operates, a tax bureau and a power company that provide, everyone who decides about them, and 120
+//! A small world: a bank that operates, a tax bureau and a power company that provide, everyone who decides about them, and 180
 //! firms. Papers are texts that a test may change before they are carried through.
 
 use base64::Engine;
@@ -11,7 +11,7 @@ use crate::support::{Answer, Client, Server, TempDir, module, policy, until};
 
 /// What an operator signs: this, then the 32 bytes of the digest.
 pub const SIGNATURE_CONTEXT: &[u8] = b"fusebox-module-v1\0";
-pub const FIRMS: u64 = 120;
+pub const FIRMS: u64 = 180;
 
 const TAX: &str = r#"
 id = "tax_grades"
@@ -23,7 +23,7 @@ source = "金税"
 update_frequency = "yearly"
 security_level = "general"
 personal_information = false
-declared_rows = 120
+declared_rows = 180
 unique = ["uscc"]
 sharing = { class = "conditional" }
 opening = { class = "conditional" }
@@ -79,7 +79,7 @@ source = "营销系统"
 update_frequency = "monthly"
 security_level = "general"
 personal_information = false
-declared_rows = 120
+declared_rows = 180
 unique = ["uscc"]
 sharing = { class = "conditional" }
 opening = { class = "conditional" }
@@ -122,7 +122,7 @@ update_frequency = "monthly"
 security_level = "important"
 personal_information = true
 consent_unit = "uscc"
-declared_rows = 120
+declared_rows = 180
 unique = ["uscc"]
 sharing = { class = "conditional" }
 opening = { class = "none", legal_basis = "商业秘密" }
@@ -227,7 +227,7 @@ pub fn firm(i: u64) -> (&'static str, bool, bool) {
         16..18 => "C",
         _ => "D",
     };
-    (grade, i % 2 == 1, (i * 7_919 % 13) < 4)
+    (grade, i % 2 == 1, (i * 7_919 % 13) < 6)
 }
 
 fn csv(header: &str, line: impl Fn(u64) -> String) -> String {

@@ -6,6 +6,7 @@ use crate::fold::{Floats, FoldError, FoldPlan};
 use crate::limits::LimitExceeded;
 use crate::manifest::DerivedColumn;
 use crate::message::GuestFailure;
+use crate::model::{Model, ModelError, ModelEvidence};
 use crate::neighbour::{RankRequest, Ranked};
 use crate::plan::FusePlan;
 use crate::plan::FusionReport;
@@ -47,8 +48,17 @@ pub enum EngineRequest {
         tables: Vec<TableRequest>,
         /// One a descriptor.
         derived: Vec<DerivedColumn>,
+        /// Granted columns that the operator owns: figures over them come with [`crate::table::OwnSpread`].
+        own: Vec<String>,
         /// Whether [`EngineReply::Contributors`] is wanted before the end.
         contributors: bool,
+    },
+    /// Put the view's rows through models. Descriptors: one sealed memfd a derived column. Answer: [`EngineReply::Models`].
+    Models {
+        /// The models, with the numbers that would be released.
+        models: Vec<Model>,
+        /// One a descriptor.
+        derived: Vec<DerivedColumn>,
     },
     /// Make the blocks of a fold over the view. Answer: [`EngineReply::Ready`].
     Fold(FoldPlan),
@@ -113,6 +123,8 @@ pub enum EngineReply {
     /// Which base rows lie in which cells. Descriptor: sealed memory in the layout of [`crate::contributors`]; none where there are
     /// more rows than it holds.
     Contributors,
+    /// One a model, in order.
+    Models(Vec<ModelEvidence>),
     /// The blocks of a fold are made.
     Ready,
     /// The next block needs a guest process that has not been used.
@@ -157,6 +169,9 @@ pub enum EngineFailure {
     /// A table request.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fold::FoldStart;
 use crate::limits::LimitExceeded;
 use crate::manifest::Manifest;
-use crate::model::LinearModel;
-use crate::model::ModelError;
+use crate::model::{Model, ModelError};
 use crate::plan::ViewColumn;
 use crate::table::TableError;
 use crate::table::TableRequest;
@@ -53,7 +52,7 @@ pub enum GuestReply {
     /// A table is asked for.
     Table(TableRequest),
     /// A model is handed in.
-    Linear(LinearModel),
+    Model(Model),
     /// Log text (synthetic data only).
     Log(String),
     /// The module returned.

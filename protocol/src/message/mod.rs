@@ -151,10 +151,17 @@ mod tests {
             DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: 0, max: 9 } },
             DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into()] } },
         ];
-        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone(), contributors: true });
+        crosses(EngineRequest::Reduce { tables: vec![], derived: derived.clone(), own: vec!["w".into()], contributors: true });
         let report = FusionReport { members: vec![], rows: 1, units: 1 };
         crosses(EngineReply::Fused { columns: view(), report });
-        let manifest = Manifest { name: "m".into(), version: "1".into(), derived, fold: Some(fold()), verify: Some(verify()) };
+        let manifest = Manifest {
+            name: "m".into(),
+            version: "1".into(),
+            derived,
+            models: vec!["m".into()],
+            fold: Some(fold()),
+            verify: Some(verify()),
+        };
         crosses(CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] });
         crosses(CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into()))));
         crosses(GuestOpening::Run(GuestRequest { columns: view(), rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 }));

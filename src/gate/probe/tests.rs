@@ -1,18 +1,17 @@
-use protocol::model::Link;
+use protocol::model::{Feature, LinearModel, Link};
 
 use super::*;
 
-fn model(coefficient: f64) -> LinearModel {
-    LinearModel {
-        name: "score".into(),
-        link: Link::Logit,
-        features: vec!["a".into(), "b=x".into()],
-        coefficients: vec![coefficient, -0.5],
-        intercept: 2.0,
-    }
+fn model(coefficient: f64) -> Model {
+    named("score", coefficient)
 }
 
-fn run(drawn: Picked, unit: u64, outcome: Result<Vec<LinearModel>, String>) -> ProbeRun {
+fn named(name: &str, coefficient: f64) -> Model {
+    let features = vec![Feature { column: "a".into(), level: None }, Feature { column: "b".into(), level: Some(1) }];
+    Model::Linear(LinearModel::new(name.into(), Link::Logit, features, vec![coefficient, -0.5], 2.0))
+}
+
+fn run(drawn: Picked, unit: u64, outcome: Result<Vec<Model>, String>) -> ProbeRun {
     let unit = Measured { unit, rows: 1, mean_permille: 1000, largest_permille: 2000 };
     let seal = |models| RawOutput::seal(Vec::new(), models, Vec::new(), BTreeSet::new(), 99);
     ProbeRun { drawn, unit, outcome: outcome.map(seal) }
@@ -42,7 +41,7 @@ fn an_honest_probe_says_what_it_is_and_finds_nothing() {
     for text in ["1000", "30", "0.0300", "极端单元另计"] {
         assert!(told.about_zh.contains(text), "{}", told.about_zh);
     }
-    assert_eq!(told.parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["a", "b=x", "(intercept)"]);
+    assert_eq!(told.parameters.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["a", "b [1]", "(intercept)"]);
     assert!(told.influences.is_sorted_by(|a, b| a.influence.parse::<f64>().unwrap() >= b.influence.parse::<f64>().unwrap()));
     // The order of runs, which is the engine's order of units, shows nowhere.
     let mut turned = probe();
@@ -68,9 +67,7 @@ fn what_a_unit_moves_is_a_finding_with_value_threshold_and_both_languages() {
 #[test]
 fn what_did_not_run_is_told_and_never_left_out() {
     let mut reshaped = probe();
-    let mut other = model(1.0);
-    other.features[1] = "b=y".into();
-    reshaped.runs[0] = run(Picked::Random, 1, Ok(vec![other]));
+    reshaped.runs[0] = run(Picked::Random, 1, Ok(vec![named("other", 1.0)]));
     reshaped.runs[1] = run(Picked::Random, 2, Ok(Vec::new()));
     assert_eq!(causes(&reshaped), ["reshaped"]);
     assert_eq!(evidence(&reshaped, &model(1.0), 0, 3).reshaped, 2);

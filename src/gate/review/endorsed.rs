@@ -2,11 +2,14 @@
 
 use rusqlite::{Connection, params};
 
+use super::super::audit;
 use super::super::decide::DecideError;
 use super::super::record::{ReleaseRow, ReleaseState, release_leaf};
 use super::signed::{Choice, CountedVote};
 use super::{Airlock, keys};
 use crate::id::{OrgId, PrincipalId, ReleaseId};
+use crate::policy::PolicyError;
+use crate::policy::release::active;
 use crate::refusal::{self, Refused};
 use crate::store::StoreError;
 
@@ -43,10 +46,21 @@ impl Endorsed {
 }
 
 impl Airlock<'_> {
-    /// Lets a held or pending output leave, with its leaf.
+    /// Lets a held or pending output leave, with its leaf; denies a table that may not leave beside what was released since it was judged.
+    /// That it may not depends on data: it counts as a hold of the operator.
     pub(super) fn release(&self, row: &ReleaseRow, endorsed: Endorsed, readers: &[&OrgId]) -> Result<ReleaseState, DecideError> {
         if endorsed.release != row.id || endorsed.commitment != row.commitment {
             return Err(StoreError::Fault.into());
+        }
+        let policy = || {
+            active(self.tx, &row.providers.iter().chain([&row.org]).cloned().collect()).map_err(|e| match e {
+                PolicyError::Refused(refused) => DecideError::Refused(refused),
+                PolicyError::Store(error) => DecideError::Store(error),
+            })
+        };
+        if audit::meanwhile(self.tx, self.artefacts, &row.id, policy)? {
+            audit::count_hold(self.tx, &row.org, &row.id, self.now)?;
+            return self.ended(row, Refused::new(&refusal::RELEASE_MEANWHILE).into());
         }
         let leaf = release_leaf(self.tx, self.journal, &row.id, row.decision_leaf, row.facts.recipient.as_str(), &row.commitment, readers)?;
         let sql = "UPDATE release SET state = ?2, reason = 'sound', decided_at = ?3, release_leaf = ?4

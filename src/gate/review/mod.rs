@@ -14,7 +14,7 @@
 //! | `keys` | reviewers' keys: enrolled by them, confirmed by the security administrator |
 //! | `rounds` | statement, round, reply clock, extension |
 //! | `vote` | who may vote; a vote kept; two votes counted |
-//! | `endorsed` | proof of two signed approvals, and the release that takes it |
+//! | `endorsed` | proof of two signed approvals, and the release that takes it, unless what left meanwhile forbids it |
 //! | `window` | objection, waiver, the end of the window |
 //! | `appeal` | after a denial |
 //! | `shown` | how a review stands, for whoever may see the output |
@@ -44,6 +44,7 @@ use protocol::seal::SealKey;
 use crate::clock::Timestamp;
 use crate::policy::city::CityProfile;
 use crate::store::Tx;
+use crate::store::artefacts::Artefacts;
 use crate::tlog::Journal;
 
 /// What a step of a review needs: the transaction it is part of, the log, the key that votes are sealed under, and the city's days.
@@ -52,6 +53,8 @@ pub struct Airlock<'a> {
     pub tx: &'a Tx<'a>,
     /// The log.
     pub journal: &'a Journal,
+    /// What was released: a held table is judged once more beside it before it leaves.
+    pub artefacts: &'a Artefacts,
     /// Votes that are not counted yet are sealed under it.
     pub key: &'a SealKey,
     /// Working days and clocks.

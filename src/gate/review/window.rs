@@ -151,7 +151,7 @@ impl Airlock<'_> {
     }
 
     /// Denies what can no longer leave, and says under which rule. A fault of ours is one still.
-    fn ended(&self, row: &ReleaseRow, error: DecideError) -> Result<ReleaseState, DecideError> {
+    pub(super) fn ended(&self, row: &ReleaseRow, error: DecideError) -> Result<ReleaseState, DecideError> {
         let DecideError::Refused(refused) = error else { return Err(error) };
         let rule = refused.rule().id;
         let body = serde_json::json!({ "release": row.id, "ended": rule, "clauses": refused.rule().clauses, "artefact_commitment": row.commitment });

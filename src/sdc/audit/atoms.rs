@@ -10,7 +10,12 @@ pub(super) struct Atoms {
     pub units: Vec<Vec<u32>>,
     /// Of each cell its atoms and how often, by atom.
     pub cells: Vec<Vec<(u32, u32)>>,
+    /// Of each row its atom; [`NO_ATOM`] where it lies in no cell.
+    pub of_rows: Vec<u32>,
 }
+
+/// The atom of a row that lies in no cell.
+pub(super) const NO_ATOM: u32 = u32::MAX;
 
 /// Splitmix64's finaliser (Steele, Lea, Flood 2014) over a secret seed: 128 bits of two lanes tell memberships apart, and nobody can
 /// aim at a collision without the seed.
@@ -42,7 +47,7 @@ impl Atoms {
         }
         let mut known: HashMap<u128, u32> = HashMap::new();
         let mut units: Vec<Vec<u32>> = Vec::new();
-        let mut atom_of = vec![u32::MAX; unit_of.len()];
+        let mut atom_of = vec![NO_ATOM; unit_of.len()];
         for ((signature, unit), atom) in signatures.iter().zip(unit_of).zip(&mut atom_of) {
             if *signature == 0 {
                 continue;
@@ -59,7 +64,7 @@ impl Atoms {
         let told = |(c, cell): (usize, &&Cell)| {
             let mut atoms: Vec<(u32, u32)> = Vec::new();
             for (row, times) in &cell.rows {
-                let atom = atom_of.get(*row as usize).copied().unwrap_or(u32::MAX);
+                let atom = atom_of.get(*row as usize).copied().unwrap_or(NO_ATOM);
                 if let Some(seen) = seen.get_mut(atom as usize).filter(|seen| **seen != c) {
                     *seen = c;
                     atoms.push((atom, *times));
@@ -69,7 +74,7 @@ impl Atoms {
             atoms
         };
         let cells = cells.iter().enumerate().map(told).collect();
-        Self { units, cells }
+        Self { units, cells, of_rows: atom_of }
     }
 
     /// Whether an atom alone has `k` units.

@@ -5,23 +5,23 @@ use super::field::Prime;
 use super::{Found, Steps, TooLarge};
 
 /// A row: its columns, rising, with their values; the first is the pivot, and its value one.
-type Sparse = Vec<(u32, u64)>;
+pub(super) type Sparse = Vec<(u32, u64)>;
 
-struct Echelon {
+pub(super) struct Echelon {
     prime: Prime,
-    rows: Vec<Sparse>,
+    pub(super) rows: Vec<Sparse>,
     /// The row whose pivot a column is.
-    pivots: Vec<Option<usize>>,
+    pub(super) pivots: Vec<Option<usize>>,
     scratch: Vec<u64>,
 }
 
 impl Echelon {
-    fn new(prime: Prime, columns: usize) -> Self {
+    pub(super) fn new(prime: Prime, columns: usize) -> Self {
         Self { prime, rows: Vec::new(), pivots: vec![None; columns], scratch: vec![0; columns] }
     }
 
     /// `row` without the pivots of the first `before` rows; nothing where these say all of it.
-    fn reduced(&mut self, row: &[(u32, u64)], before: usize, steps: &mut Steps) -> Result<Sparse, TooLarge> {
+    pub(super) fn reduced(&mut self, row: &[(u32, u64)], before: usize, steps: &mut Steps) -> Result<Sparse, TooLarge> {
         for (column, value) in row {
             if let Some(slot) = self.scratch.get_mut(*column as usize) {
                 *slot = *value;
@@ -53,19 +53,24 @@ impl Echelon {
     }
 
     fn insert(&mut self, row: &[(u32, u64)], steps: &mut Steps) -> Result<(), TooLarge> {
-        let mut left = self.reduced(row, self.rows.len(), steps)?;
+        let left = self.reduced(row, self.rows.len(), steps)?;
+        self.keep(left);
+        Ok(())
+    }
+
+    /// Keeps a row that was reduced by those before.
+    pub(super) fn keep(&mut self, mut left: Sparse) {
         let inverse = left.first().map_or(1, |(_, value)| self.prime.inverse(*value));
         left.iter_mut().for_each(|(_, value)| *value = self.prime.mul(*value, inverse));
         if let Some(slot) = left.first().and_then(|(column, _)| self.pivots.get_mut(*column as usize)) {
             *slot = Some(self.rows.len());
             self.rows.push(left);
         }
-        Ok(())
     }
 }
 
-/// Finds a row of the form whose support has fewer than `k` units and that cells before `first_new` alone do not say already.
-pub(super) fn find(atoms: &Atoms, first_new: usize, k: usize, prime: Prime, steps: &mut Steps) -> Result<Option<Found>, TooLarge> {
+/// The atoms, most units first, and the column of each.
+pub(super) fn columns(atoms: &Atoms) -> (Vec<u32>, Vec<u32>) {
     let mut order: Vec<u32> = (0u32..).take(atoms.units.len()).collect();
     order.sort_by_key(|atom| std::cmp::Reverse(atoms.units.get(*atom as usize).map_or(0, Vec::len)));
     let mut column_of = vec![0u32; order.len()];
@@ -74,6 +79,12 @@ pub(super) fn find(atoms: &Atoms, first_new: usize, k: usize, prime: Prime, step
             *slot = column;
         }
     }
+    (order, column_of)
+}
+
+/// Finds a row of the form whose support has fewer than `k` units and that cells before `first_new` alone do not say already.
+pub(super) fn find(atoms: &Atoms, first_new: usize, k: usize, prime: Prime, steps: &mut Steps) -> Result<Option<Found>, TooLarge> {
+    let (order, column_of) = columns(atoms);
     let big = order.iter().take_while(|atom| atoms.is_big(**atom, k)).count();
     let mut echelon = Echelon::new(prime, order.len());
     let mut earlier = 0;

@@ -23,6 +23,17 @@ impl Prime {
         Self::new((start..LARGEST).step_by(2).find(|n| is_prime(*n)).unwrap_or(LARGEST))
     }
 
+    /// An integer as an element.
+    pub(super) fn element(self, value: i128) -> u64 {
+        // Below p by the remainder.
+        value.rem_euclid(i128::from(self.p)) as u64
+    }
+
+    /// The integer nearest to 0 that an element stands for.
+    pub(super) fn nearest(self, element: u64) -> i128 {
+        if element > self.p / 2 { i128::from(element) - i128::from(self.p) } else { element.into() }
+    }
+
     fn new(p: u64) -> Self {
         // Above 2^60, so below 2^62.
         Self { p, reciprocal: ((1u128 << 122) / u128::from(p)) as u64 }
@@ -110,6 +121,10 @@ mod tests {
                 assert_eq!(p.mul(a, p.inverse(a)), 1);
                 assert_eq!(p.sub_mul(a, a, 1), 0);
             }
+        }
+        let p = Prime::from_random(7);
+        for value in [0, 1, -1, 123_456, -(1 << 58)] {
+            assert_eq!(p.nearest(p.element(value)), value);
         }
         // The ends of what is drawn from, where an estimate would err first.
         for p in [Prime::new(LARGEST), Prime::from_random(0), Prime::from_random(u64::MAX)] {

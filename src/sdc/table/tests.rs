@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use protocol::table::{Cell, KeyDomain, Margins, MeasureColumn, MeasureEvidence, MeasureRequest, TableHeader};
+use protocol::table::{Cell, KeyDomain, Margins, MeasureColumn, MeasureEvidence, MeasureRequest, OwnSpread, TableHeader};
 
 use super::*;
 use crate::policy::ReleasePolicy;
@@ -50,6 +50,8 @@ fn cell(keys: &[Option<i64>], rows: &Rows, measures: &[MeasureRequest]) -> Cell 
         largest: totals.first().copied().unwrap_or(0),
         second: totals.get(1).copied().unwrap_or(0),
         total: totals.iter().sum(),
+        top: Vec::new(),
+        own: None,
     };
     Cell {
         totals: 0,
@@ -113,6 +115,29 @@ fn causes_of(op: MeasureOp, rows: Rows) -> Vec<CauseRule> {
     let hidden = decided.rows[1].cell == DecidedCell::Suppressed;
     assert_eq!((hidden, decided.suppressed), (!evidence.cells[1].causes.is_empty(), u64::from(hidden)));
     evidence.cells[1].causes.iter().map(|c| c.rule).collect()
+}
+
+#[test]
+fn figures_over_own_values_are_shown_where_every_value_has_enough_units() {
+    let with = |spreads: [OwnSpread; 2], policy: ReleasePolicy| {
+        let mut output = table(declared(), &[MeasureOp::Mean], &[(Some(0), each(400, i64::from)), (Some(1), each(300, i64::from))]);
+        for (cell, spread) in output.cells.iter_mut().zip(spreads) {
+            cell.measures[0].as_mut().unwrap().own = Some(spread);
+        }
+        decide_under(&output, policy, false)
+    };
+    let spread = |least, absent| OwnSpread { least, absent };
+    let hidden =
+        |other, policy| with([spread(10, false), other], policy).unwrap().1.cells[1].causes.iter().map(|c| c.rule).collect::<Vec<_>>();
+    assert!(hidden(spread(10, false), standard()).is_empty());
+    assert_eq!(hidden(spread(9, false), standard()), [CauseRule::OwnValues]);
+    assert_eq!(hidden(spread(0, true), standard()), [CauseRule::OwnValues]);
+    // Ten of each value that is there, and one of the view's values is not: a zero cell.
+    assert_eq!(hidden(spread(10, true), standard()), [CauseRule::OwnValues]);
+    let shows_zeros = ReleasePolicy { table: TableRules { zero_cells: ZeroCells::Show, ..standard().table }, ..standard() };
+    assert!(hidden(spread(10, true), shows_zeros).is_empty());
+    // Where none is left the refusal says what to do about own values.
+    assert_eq!(rule(with([spread(1, false), spread(1, false)], standard())), ("table.own_measure", true));
 }
 
 #[test]

@@ -29,6 +29,7 @@ struct Hook {
     commits: Arc<AtomicUsize>,
     rollbacks: Arc<AtomicUsize>,
     fail: Arc<AtomicBool>,
+    forget: Arc<AtomicBool>,
 }
 
 impl CommitHook for Hook {
@@ -37,7 +38,7 @@ impl CommitHook for Hook {
     }
     fn after_commit(&mut self) -> Result<(), StoreError> {
         self.commits.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        if self.forget.load(Ordering::SeqCst) { Err(StoreError::Fault) } else { Ok(()) }
     }
     fn after_rollback(&mut self) {
         self.rollbacks.fetch_add(1, Ordering::SeqCst);
@@ -121,6 +122,21 @@ fn a_hook_that_fails_undoes_the_batch_and_the_next_goes_through() {
     db.write_blocking(|tx| insert(tx, 2)).unwrap();
     assert_eq!(db.read_blocking(items).unwrap(), [2]);
     assert_eq!((commits.load(Ordering::SeqCst), rollbacks.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[test]
+fn what_is_committed_and_not_remembered_is_told_to_nobody() {
+    let (temp, hook) = (TempDir::create(), Hook::default());
+    let db = open(&temp);
+    let forget = Arc::clone(&hook.forget);
+    db.install_hook(Box::new(hook)).unwrap();
+    db.write_blocking(|tx| insert(tx, 1)).unwrap();
+    forget.store(true, Ordering::SeqCst);
+    assert!(matches!(db.write_blocking(|tx| insert(tx, 2)), Err(StoreError::Poisoned)));
+    assert!(db.poisoned());
+    assert!(matches!(db.write_blocking(|tx| insert(tx, 3)), Err(StoreError::Poisoned)));
+    drop(db);
+    assert_eq!(open(&temp).read_blocking(items).unwrap(), [1, 2], "it was durable, as the next start finds");
 }
 
 #[test]

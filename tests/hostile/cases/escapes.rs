@@ -51,8 +51,9 @@ pub const CASES: &[Case] = &[
     ),
     case("escaped-asks-for-many-tables", EscapedWorker, &[Reply("Table")], Escaped(E::TableBeyondLimit), FailedLimit("tables_max")),
     case("escaped-asks-for-an-empty-table", EscapedWorker, &[Reply("Table")], Escaped(E::TableWithoutMeasure), Failed("Table")),
-    case("escaped-submits-no-number", EscapedWorker, &[Reply("Linear")], Escaped(E::ModelNotFinite), Failed("Model")),
-    case("escaped-submits-many-models", EscapedWorker, &[Reply("Linear")], Escaped(E::ModelsBeyondLimit), FailedLimit("models_max")),
+    case("escaped-submits-no-number", EscapedWorker, &[Reply("Model")], Escaped(E::ModelNotFinite), Failed("Model")),
+    case("escaped-names-a-model", EscapedWorker, &[Reply("Model")], Escaped(E::ModelNotDeclared), Failed("Model")),
+    case("escaped-submits-many-models", EscapedWorker, &[Reply("Model")], Escaped(E::ModelsBeyondLimit), FailedLimit("models_max")),
     case(
         "escaped-logs-too-much",
         EscapedWorker,

@@ -247,6 +247,7 @@ pub enum Escape {
     TableBeyondLimit,
     TableWithoutMeasure,
     ModelNotFinite,
+    ModelNotDeclared,
     ModelsBeyondLimit,
     LogBeyondLimit,
     LogOnRealRows,

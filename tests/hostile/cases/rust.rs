@@ -47,8 +47,8 @@ pub const CASES: &[Case] = &[
         Import,
         &[],
         Guest("undeclared-import", 0),
-        RefusedImport("fusebox:analysis/network@0.2.0#send"),
+        RefusedImport("fusebox:analysis/network@0.3.0#send"),
     ),
-    case("rust-imports-a-lookalike", Import, &[], Guest("lookalike-import", 0), RefusedImport("fusebox:analysis/view@0.2.0#identifiers")),
+    case("rust-imports-a-lookalike", Import, &[], Guest("lookalike-import", 0), RefusedImport("fusebox:analysis/view@0.3.0#identifiers")),
     case("rust-imports-wasi", Import, &[], Guest("wasi-import", 0), RefusedImport("wasi_snapshot_preview1#random_get")),
 ];

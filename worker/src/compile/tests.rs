@@ -60,6 +60,7 @@ fn function(locals: usize, body: &[u8]) -> Vec<u8> {
 fn the_interfaces_are_read_and_their_change_needs_a_version() {
     let released = [
         ("fusebox:analysis@0.2.0", "9d7ef1115e244b93de0432210263c4f51fc458d523311efe0725775c2220e5a9"),
+        ("fusebox:analysis@0.3.0", "2e122986f457317b5a01c5e508f25943de5dce2d682de9cb5bb27b5ece37f757"),
         ("fusebox:fold@0.1.0", "5cead181c1cf6fee780bdd643cc22994187b920fdbb54580468b316fe0c0c9c6"),
         ("fusebox:verify@0.1.0", "88f757768193594024dcbf93c45bfd4b2e24d155dc46186e3ef24baf0ba40e14"),
     ];
@@ -86,9 +87,9 @@ fn a_fold_asks_for_nothing_and_has_two_functions() {
     // What is an import in the other world is none here.
     let manifest = br#"{"name":"f","version":"1","fold":{"columns":[],"dimension":1,"state":1}}"#;
     let section = [leb(16), b"fusebox.manifest".to_vec(), manifest.to_vec()].concat();
-    let import = [vec![1], leb(26), b"fusebox:analysis/job@0.2.0".to_vec(), leb(4), b"seed".to_vec(), vec![0, 0]].concat();
+    let import = [vec![1], leb(26), b"fusebox:analysis/job@0.3.0".to_vec(), leb(4), b"seed".to_vec(), vec![0, 0]].concat();
     let asks = self::module(&[(1, vec![1, 0x60, 0, 1, 0x7E]), (2, import), (0, section)]);
-    assert_eq!(refused(&asks), ModuleRefusal::UndeclaredImport("fusebox:analysis/job@0.2.0#seed".to_owned()));
+    assert_eq!(refused(&asks), ModuleRefusal::UndeclaredImport("fusebox:analysis/job@0.3.0#seed".to_owned()));
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn example_modules_compile_with_their_manifest_and_capabilities() {
     let c = compile(&guest("flights-delay-by-wind")).unwrap();
     assert_eq!((c.manifest.name.as_str(), c.manifest.derived.len()), ("delay_by_wind", 1));
     assert!(matches!(&c.manifest.derived[0].ty, DerivedType::Category { labels } if labels.len() == 4));
-    assert!(c.imports.is_sorted() && c.imports.contains(&"fusebox:analysis/derive@0.2.0#append-codes".to_owned()));
+    assert!(c.imports.is_sorted() && c.imports.contains(&"fusebox:analysis/derive@0.3.0#append-codes".to_owned()));
     assert!(!c.imports.iter().any(|i| i.contains("models")), "what is not used is no capability: {:?}", c.imports);
     let again = compile(&guest("flights-delay-by-wind")).unwrap();
     assert!(again.code == c.code && again.engine == c.engine, "compilation repeats itself");
@@ -111,16 +112,16 @@ fn example_modules_compile_with_their_manifest_and_capabilities() {
 #[test]
 fn imports_that_are_not_offered_are_named() {
     let undeclared = |name: &str| ModuleRefusal::UndeclaredImport(name.to_owned());
-    assert_eq!(refused(&guest("undeclared-import")), undeclared("fusebox:analysis/network@0.2.0#send"));
-    assert_eq!(refused(&guest("lookalike-import")), undeclared("fusebox:analysis/view@0.2.0#identifiers"));
+    assert_eq!(refused(&guest("undeclared-import")), undeclared("fusebox:analysis/network@0.3.0#send"));
+    assert_eq!(refused(&guest("lookalike-import")), undeclared("fusebox:analysis/view@0.3.0#identifiers"));
     assert_eq!(refused(&guest("wasi-import")), undeclared("wasi_snapshot_preview1#random_get"));
-    let other_version = replace(&guest("credit-default-rate"), b"@0.2.0", b"@0.2.1");
-    assert!(matches!(refused(&other_version), ModuleRefusal::UndeclaredImport(n) if n.contains("@0.2.1#")));
+    let other_version = replace(&guest("credit-default-rate"), b"@0.3.0", b"@0.3.1");
+    assert!(matches!(refused(&other_version), ModuleRefusal::UndeclaredImport(n) if n.contains("@0.3.1#")));
     let component = interface::component_of(&guest("credit-default-rate")).unwrap();
-    assert!(matches!(refused(&replace(&component, b"@0.2.0", b"@0.2.1")), ModuleRefusal::UndeclaredImport(_)));
+    assert!(matches!(refused(&replace(&component, b"@0.3.0", b"@0.3.1")), ModuleRefusal::UndeclaredImport(_)));
     // An offered name with another type: a record of the same size whose field is called otherwise.
     let other_type = replace(&component, b"column", b"kolumn");
-    assert!(matches!(refused(&other_type), ModuleRefusal::UndeclaredImport(n) if n == "fusebox:analysis/tables@0.2.0#request"));
+    assert!(matches!(refused(&other_type), ModuleRefusal::UndeclaredImport(n) if n == "fusebox:analysis/tables@0.3.0#request"));
 }
 
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {

@@ -2,19 +2,20 @@
 
 use std::os::fd::OwnedFd;
 
-use protocol::contributors::{BaseRow, CONTRIBUTORS_ROWS_MAX, Contributors, Membership};
+use protocol::contributors::{BaseRow, CONTRIBUTORS_ROWS_MAX, Contributors, Part};
 use protocol::message::EngineFailure;
 use protocol::plan::Visibility;
 use protocol::table::TableRequest;
 
-use super::table::{Derived, cell_of_rows};
+use super::own::{counted, part};
+use super::table::{Derived, cell_of_rows, own_key, own_measures};
 use super::view::View;
 
 /// The contributors of every table, in sealed memory; `None` where there are more rows than the layout holds.
 ///
 /// # Errors
 /// [`EngineFailure`].
-pub(super) fn find(view: &View, derived: &[Derived], tables: &[TableRequest]) -> Result<Option<OwnedFd>, EngineFailure> {
+pub(super) fn find(view: &View, derived: &[Derived], own: &[String], tables: &[TableRequest]) -> Result<Option<OwnedFd>, EngineFailure> {
     let (units, foreign, identities) = (view.hidden(Visibility::UnitOrdinal)?, view.hidden(Visibility::Foreign)?, view.identity()?);
     let counts = |row: &usize| foreign.get(*row) == Some(&1);
     let at = |values: &[i64], row: usize| values.get(row).copied().unwrap_or(0);
@@ -27,19 +28,16 @@ pub(super) fn find(view: &View, derived: &[Derived], tables: &[TableRequest]) ->
     }
     let index = |row: &usize| rows.binary_search_by_key(&at(identities, *row), |r| r.identity).ok().and_then(|i| u32::try_from(i).ok());
     let base_of: Vec<Option<u32>> = (0..view.rows).map(|row| Some(row).filter(counts).as_ref().and_then(index)).collect();
-    let mut all = Contributors { rows: Vec::new(), tables: Vec::with_capacity(tables.len()) };
-    for request in tables {
+    let mut all = Contributors { tables: Vec::with_capacity(tables.len()), ..Contributors::default() };
+    for (table, request) in (0u32..).zip(tables) {
         let cells = cell_of_rows(view, derived, request)?;
-        let mut pairs: Vec<(u32, u32)> = base_of.iter().zip(cells).filter_map(|(row, cell)| Some(((*row)?, cell))).collect();
+        let mut pairs: Vec<(u32, u32)> = base_of.iter().zip(&cells).filter_map(|(row, cell)| Some(((*row)?, *cell))).collect();
         pairs.sort_unstable();
-        let mut table: Vec<Membership> = Vec::with_capacity(pairs.len());
-        for (row, cell) in pairs {
-            match table.last_mut().filter(|m| (m.row, m.cell) == (row, cell)) {
-                Some(last) => last.times = last.times.saturating_add(1),
-                None => table.push(Membership { row, cell, times: 1 }),
-            }
+        all.tables.push(counted(&pairs));
+        for (measure, column) in own_measures(request, own) {
+            let found = part(view, &cells, own_key(view, column), &base_of)?;
+            all.parts.extend(found.map(|part| Part { table, measure, ..part }));
         }
-        all.tables.push(table);
     }
     all.rows = rows;
     let bytes = all.encode().map_err(|_| EngineFailure::Internal)?;

@@ -201,6 +201,12 @@ impl<'a> Cells<'a> {
         }
     }
 
+    /// A place without its last key, and that key's slot.
+    pub(super) fn split(&self, place: u128) -> (u128, u128) {
+        let slots = self.keys.last().map_or(1, Key::slots);
+        (place / slots, place % slots)
+    }
+
     /// The keys' values at a place.
     pub(super) fn values(&self, mut place: u128) -> Vec<Option<i64>> {
         let mut values: Vec<Option<i64>> = Vec::with_capacity(self.keys.len());

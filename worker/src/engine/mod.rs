@@ -10,9 +10,12 @@
 //! | `output` | transforms; the view's columns written to sealed memory |
 //! | `fuse` | the order of all that |
 //! | `view` | a view, mapped |
+//! | `own` | how values of the operator's own columns are spread over cells |
+//! | `top` | the largest units of each cell |
 //! | `key` | cells: the mixed-radix index of a table's keys |
 //! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
+//! | `models` | rows put through a model: who reaches each leaf, who has each level |
 //! | `table` | requests resolved, cells told |
 //! | `subject` | one subject's rows handed to a guest: verification |
 //! | `neighbour` | the view without one unit, and which units stand out: the neighbour-replay probe |
@@ -28,16 +31,21 @@ mod identity;
 mod join;
 mod key;
 mod load;
+mod models;
 mod neighbour;
 mod output;
+mod own;
 mod parallel;
 mod reduce;
 mod runs;
 mod select;
 mod subject;
 mod table;
+mod top;
 mod view;
 
+#[cfg(test)]
+mod models_tests;
 #[cfg(test)]
 mod tests;
 
@@ -51,7 +59,7 @@ use protocol::message::{EngineFailure, EngineReply, EngineRequest};
 use crate::jail::Jailed;
 use view::View;
 
-/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, `Rank` and `Without`, or one `Fold`, or one `Subject`. A failure is told and ends it.
+/// Serves one conversation: `Fuse` or `View` first, then any number of `Reduce`, `Models`, `Rank` and `Without`, or one `Fold`, or one `Subject`. A failure is told and ends it.
 ///
 /// # Errors
 /// What the socket says; the server sees a closed conversation.
@@ -68,13 +76,19 @@ pub fn serve(channel: &mut Channel, _jailed: &Jailed) -> Result<(), FrameError> 
             EngineRequest::View { columns, threads, units } => {
                 guarded(|| View::map(columns, descriptors, threads, units)).map(|v| view = Some(v))
             }
-            EngineRequest::Reduce { tables, derived, contributors } => match &view {
+            EngineRequest::Reduce { tables, derived, own, contributors } => match &view {
                 Some(view) => guarded(|| table::prepare(view, &tables, derived, descriptors))
                     .and_then(|derived| {
-                        tables.iter().try_for_each(|t| answer_table(channel, view, &derived, t))?;
-                        if contributors { answer_contributors(channel, view, &derived, &tables) } else { Ok(()) }
+                        let asked = table::Asked { view, derived: &derived, own: &own, top: contributors };
+                        tables.iter().try_for_each(|t| answer_table(channel, &asked, t))?;
+                        if contributors { answer_contributors(channel, &asked, &tables) } else { Ok(()) }
                     })
                     .and_then(|()| Ok(channel.send(&EngineReply::Done, &[])?)),
+                None => Err(EngineFailure::Plan.into()),
+            },
+            EngineRequest::Models { models, derived } => match &view {
+                Some(view) => guarded(|| models::judge(view, &models, derived, descriptors))
+                    .and_then(|evidence| within_frame(channel.send(&EngineReply::Models(evidence), &[]))),
                 None => Err(EngineFailure::Plan.into()),
             },
             EngineRequest::Rank(request) => match &view {
@@ -140,23 +154,10 @@ fn answer_fused(channel: &mut Channel, fused: fuse::Fused, view: &mut Option<Vie
     Ok(())
 }
 
-fn answer_table(
-    channel: &mut Channel,
-    view: &View,
-    derived: &[table::Derived],
-    request: &protocol::table::TableRequest,
-) -> Result<(), Stop> {
-    let output = guarded(|| table::compute(view, derived, request))?;
+fn answer_table(channel: &mut Channel, asked: &table::Asked<'_>, request: &protocol::table::TableRequest) -> Result<(), Stop> {
+    let output = guarded(|| table::compute(asked, request))?;
     let per_frame = table::cells_per_frame(request);
-    match channel.send(&EngineReply::Table(output.header), &[]) {
-        // Labels found in the data can be longer than a frame; nothing was sent then.
-        Err(FrameError::TooLarge(bytes)) => {
-            let limit = u64::from(Limits::STANDARD.frame_bytes_max);
-            let exceeded = protocol::limits::LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
-            return Err(EngineFailure::Limit(exceeded).into());
-        }
-        other => other?,
-    }
+    within_frame(channel.send(&EngineReply::Table(output.header), &[]))?;
     let mut cells = output.cells.into_iter().peekable();
     while cells.peek().is_some() {
         channel.send(&EngineReply::Cells(cells.by_ref().take(per_frame).collect()), &[])?;
@@ -164,13 +165,20 @@ fn answer_table(
     Ok(())
 }
 
-fn answer_contributors(
-    channel: &mut Channel,
-    view: &View,
-    derived: &[table::Derived],
-    tables: &[protocol::table::TableRequest],
-) -> Result<(), Stop> {
-    let found = guarded(|| contributors::find(view, derived, tables))?;
+/// Labels found in the data can be longer than a frame; nothing was sent then.
+fn within_frame(sent: Result<(), FrameError>) -> Result<(), Stop> {
+    match sent {
+        Err(FrameError::TooLarge(bytes)) => {
+            let limit = u64::from(Limits::STANDARD.frame_bytes_max);
+            let exceeded = protocol::limits::LimitExceeded { name: "frame_bytes_max".to_owned(), limit, current: 0, requested: bytes };
+            Err(EngineFailure::Limit(exceeded).into())
+        }
+        other => Ok(other?),
+    }
+}
+
+fn answer_contributors(channel: &mut Channel, asked: &table::Asked<'_>, tables: &[protocol::table::TableRequest]) -> Result<(), Stop> {
+    let found = guarded(|| contributors::find(asked.view, asked.derived, asked.own, tables))?;
     let fds: Vec<_> = found.iter().map(AsFd::as_fd).collect();
     Ok(channel.send(&EngineReply::Contributors, &fds)?)
 }

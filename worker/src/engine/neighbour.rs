@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use protocol::column::Column;
 use protocol::message::EngineFailure;
 use protocol::neighbour::{Measured, RANKED_MAX, RankRequest, Ranked};
-use protocol::plan::ViewType;
+use protocol::plan::{ViewColumn, ViewType};
 
 use super::fold::blocks::runs;
 use super::output::{Content, gather, seal};
@@ -33,10 +33,10 @@ pub(super) fn without(view: &View, place: u64) -> Result<(Vec<OwnedFd>, u64), En
     let gone = rows_of(&starts, place).ok_or(EngineFailure::Plan)?;
     let all = u32::try_from(view.rows).map_err(|_| EngineFailure::Plan)?;
     let kept: Vec<u32> = (0..gone.start).chain(gone.end..all).collect();
-    let columns: Vec<(&ViewType, Column<'_>)> = view.all_granted().collect::<Result<_, _>>()?;
+    let columns: Vec<(&ViewColumn, Column<'_>)> = view.all_granted().collect::<Result<_, _>>()?;
     let fds = parallel(view.threads, columns.len(), |i| {
-        let (ty, column) = columns.get(i).ok_or(EngineFailure::Internal)?;
-        seal(&rest(ty, column, &kept)?)
+        let (described, column) = columns.get(i).ok_or(EngineFailure::Internal)?;
+        seal(&rest(&described.ty, column, &kept)?)
     })?;
     Ok((fds, kept.len() as u64))
 }

@@ -8,13 +8,28 @@ use protocol::limits::{LimitExceeded, Limits};
 use protocol::manifest::{DerivedColumn, DerivedType};
 use protocol::message::EngineFailure;
 use protocol::plan::ViewType;
-use protocol::table::{Cell, KeyDomain, MeasureColumn, MeasureEvidence, MeasureOp, TableError, TableHeader, TableOutput, TableRequest};
+use protocol::table::{
+    Cell, KeyDomain, MeasureColumn, MeasureEvidence, MeasureOp, OwnSpread, TOP_UNITS, TableError, TableHeader, TableOutput, TableRequest,
+    UnitShare,
+};
 
 use super::key::{BLOCK, Cells, Key, Scratch, cells_within};
 use super::map_sealed;
+use super::own::spread;
 use super::reduce::{Count, Measure, Reduced, Sums, order_statistics, reduce};
+use super::top::largest;
 use super::view::View;
 use crate::map::Mapped;
+
+/// What tables are asked over: the view, the module's columns, which granted ones the operator owns, and whether the largest units of
+/// cells are told.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub view: &'a View,
+    pub derived: &'a [Derived],
+    pub own: &'a [String],
+    pub top: bool,
+}
 
 /// A derived column whose every value was checked against its declaration.
 pub(super) struct Derived {
@@ -76,15 +91,25 @@ fn is_as_declared(declared: &DerivedColumn, memory: &[u8], rows: usize) -> bool 
     }
 }
 
-/// A column that a request names.
-struct Resolved<'a> {
-    column: Column<'a>,
-    ty: ViewType,
+impl Derived {
+    /// Its declared labels; `None` for a number.
+    pub(super) fn labels(&self) -> Option<&[String]> {
+        match &self.declared.ty {
+            DerivedType::Number { .. } => None,
+            DerivedType::Category { labels } => Some(labels),
+        }
+    }
+}
+
+/// A column that a request or a model names.
+pub(super) struct Resolved<'a> {
+    pub(super) column: Column<'a>,
+    pub(super) ty: ViewType,
     labels: Option<&'a [String]>,
 }
 
 impl<'a> Resolved<'a> {
-    fn new(view: &'a View, derived: &'a [Derived], name: &str) -> Result<Self, EngineFailure> {
+    pub(super) fn new(view: &'a View, derived: &'a [Derived], name: &str) -> Result<Self, EngineFailure> {
         if let Some((ty, column)) = view.granted(name) {
             return Ok(Self { column, ty: ty.clone(), labels: None });
         }
@@ -99,7 +124,7 @@ impl<'a> Resolved<'a> {
         })
     }
 
-    fn labels(&self) -> Vec<String> {
+    pub(super) fn labels(&self) -> Vec<String> {
         self.labels.map_or_else(|| self.column.labels().into_iter().map(str::to_owned).collect(), <[String]>::to_vec)
     }
 
@@ -116,6 +141,22 @@ impl<'a> Resolved<'a> {
             ViewType::Pseudonym => return Err(TableError::Type(name.to_owned()).into()),
         })
     }
+}
+
+/// The operator's own columns among those that a request measures, each with the index of its first measure.
+pub(super) fn own_measures<'a>(request: &'a TableRequest, own: &[String]) -> Vec<(u32, &'a str)> {
+    let mut found: Vec<(u32, &str)> = Vec::new();
+    for (measure, name) in (0u32..).zip(&request.measures).filter_map(|(i, m)| Some((i, m.column.as_deref()?))) {
+        if own.iter().any(|o| o == name) && !found.iter().any(|(_, n)| *n == name) {
+            found.push((measure, name));
+        }
+    }
+    found
+}
+
+/// A granted column as a key. Too many distinct values: [`EngineFailure::Limit`].
+pub(super) fn own_key<'a>(view: &'a View, name: &str) -> Result<Key<'a>, EngineFailure> {
+    Ok(Resolved::new(view, &[], name)?.key(name)?.0)
 }
 
 /// The measures of a request: each distinct column once.
@@ -187,12 +228,12 @@ pub(super) fn cell_of_rows(view: &View, derived: &[Derived], request: &TableRequ
 ///
 /// # Errors
 /// [`EngineFailure`].
-pub(super) fn compute(view: &View, derived: &[Derived], request: &TableRequest) -> Result<TableOutput, EngineFailure> {
-    let measures = Measures::new(view, derived, request)?;
+pub(super) fn compute(asked: &Asked<'_>, request: &TableRequest) -> Result<TableOutput, EngineFailure> {
+    let measures = Measures::new(asked.view, asked.derived, request)?;
     let mut domains: Vec<KeyDomain> = Vec::new();
     let mut out: Vec<Cell> = Vec::new();
     for totals in request.margins.totals(request.keys.len()) {
-        domains = level(view, derived, request, &measures, totals, &mut out)?;
+        domains = level(asked, request, &measures, totals, &mut out)?;
         cells_within(out.len() as u64)?;
     }
     for (k, domain) in domains.iter_mut().enumerate() {
@@ -208,13 +249,13 @@ pub(super) fn compute(view: &View, derived: &[Derived], request: &TableRequest) 
 /// The cells in which the keys of `totals` are totalled, appended to `out`: one pass over the rows, because distinct units, and so
 /// the evidence, do not add up. Returns the domains of all keys.
 fn level(
-    view: &View,
-    derived: &[Derived],
+    asked: &Asked<'_>,
     request: &TableRequest,
     measures: &Measures<'_>,
     totals: u32,
     out: &mut Vec<Cell>,
 ) -> Result<Vec<KeyDomain>, EngineFailure> {
+    let Asked { view, derived, .. } = *asked;
     let keys = request.keys.iter().map(|name| Resolved::new(view, derived, name)?.key(name));
     let (keys, domains): (Vec<Key<'_>>, Vec<KeyDomain>) = keys.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let is_kept = |k: usize| totals >> k & 1 == 0;
@@ -225,6 +266,7 @@ fn level(
     let mut places = if declared { cells.whole_domain()? } else { Vec::new() };
     let reduced = reduce(view, &cells, &measures.columns)?;
     let orders = orders(view, &cells, request, measures, &reduced)?;
+    let (spreads, tops) = (spreads(asked, &cells, request, totals)?, tops(asked, &cells, request, measures)?);
     let filled = reduced.counts.iter().enumerate().filter(|(_, count)| count.rows > 0);
     places.extend(filled.map(|(number, _)| cells.place(number)));
     places.sort_unstable();
@@ -232,11 +274,17 @@ fn level(
     cells_within(places.len() as u64)?;
     for place in places {
         let number = cells.number(place).unwrap_or(usize::MAX);
-        let evidence = request.measures.iter().zip(&measures.asked).zip(&orders).map(|((measure, asked), orders)| {
-            let (_, at) = asked.as_ref()?;
-            let sums = reduced.sums.get(*at).and_then(|s| s.get(number)).unwrap_or(&Sums::ZERO);
-            Some(evidence(measure.op, sums, orders.get(number).copied().flatten()))
-        });
+        let evidence =
+            request.measures.iter().zip(&measures.asked).zip(orders.iter().zip(&tops)).map(|((measure, asked), (orders, tops))| {
+                let (_, at) = asked.as_ref()?;
+                let sums = reduced.sums.get(*at).and_then(|s| s.get(number)).unwrap_or(&Sums::ZERO);
+                let column = measure.column.as_deref()?;
+                Some(MeasureEvidence {
+                    top: tops.get(number).cloned().unwrap_or_default(),
+                    own: spreads.iter().find(|(name, _)| *name == column).map(|(_, s)| s.get(number).copied().unwrap_or(NO_ROWS)),
+                    ..evidence(measure.op, sums, orders.get(number).copied().flatten())
+                })
+            });
         let measures = evidence.collect();
         let Count { rows, units, counting, contributors, .. } = reduced.counts.get(number).cloned().unwrap_or_default();
         let mut values = cells.values(place).into_iter();
@@ -244,6 +292,46 @@ fn level(
         out.push(Cell { totals, keys, rows, units, units_counting: counting, contributors, measures });
     }
     Ok(domains)
+}
+
+/// A cell without rows has none of the view's values.
+const NO_ROWS: OwnSpread = OwnSpread { least: u64::MAX, absent: true };
+
+/// The spread of each of the operator's own columns that are measured, by cell number.
+fn spreads<'a>(
+    asked: &Asked<'_>,
+    cells: &Cells<'_>,
+    request: &'a TableRequest,
+    totals: u32,
+) -> Result<Vec<(&'a str, Vec<OwnSpread>)>, EngineFailure> {
+    let kept = || {
+        let names = request.keys.iter().enumerate().filter(|(k, _)| totals >> k & 1 == 0);
+        names.map(|(_, name)| Ok(Resolved::new(asked.view, asked.derived, name)?.key(name)?.0)).collect::<Result<Vec<_>, EngineFailure>>()
+    };
+    let spread = |(_, name): (u32, &'a str)| Ok((name, spread(asked.view, cells, kept()?, own_key(asked.view, name))?));
+    own_measures(request, asked.own).into_iter().map(spread).collect()
+}
+
+/// The largest units of each measure that is a sum or follows from one, by cell number; none where they are not wanted, or the column can
+/// be negative.
+fn tops(
+    asked: &Asked<'_>,
+    cells: &Cells<'_>,
+    request: &TableRequest,
+    measures: &Measures<'_>,
+) -> Result<Vec<Vec<Vec<UnitShare>>>, EngineFailure> {
+    let sums = |op: MeasureOp| matches!(op, MeasureOp::Sum | MeasureOp::Mean | MeasureOp::Variance);
+    let mut out: Vec<Vec<Vec<UnitShare>>> = Vec::with_capacity(request.measures.len());
+    for (measure, column) in request.measures.iter().zip(&measures.asked) {
+        let column = column.as_ref().filter(|(column, _)| asked.top && sums(measure.op) && column.min >= 0);
+        let known = request.measures.iter().zip(&out).find(|(m, top)| m.column == measure.column && !top.is_empty());
+        out.push(match (column, known) {
+            (None, _) => Vec::new(),
+            (Some(_), Some((_, top))) => top.clone(),
+            (Some((_, at)), None) => largest(asked.view, cells, measures.columns.get(*at).ok_or(EngineFailure::Internal)?)?,
+        });
+    }
+    Ok(out)
 }
 
 /// The order statistics of each measure by cell number; empty where none is asked for.
@@ -288,6 +376,8 @@ fn evidence(op: MeasureOp, sums: &Sums, quantile: Option<i64>) -> MeasureEvidenc
         largest: sums.largest,
         second: sums.second,
         total: sums.total,
+        top: Vec::new(),
+        own: None,
     }
 }
 
@@ -307,6 +397,7 @@ fn keep_used(labels: &mut Vec<String>, key: usize, cells: &mut [Cell]) {
 
 /// How many cells of this shape surely fit into one frame (postcard: at most 10 bytes a u64 or i64, 19 an i128).
 pub(super) fn cells_per_frame(request: &TableRequest) -> usize {
-    let cell = 3 * 5 + 5 + 19 + 3 * 10 + request.keys.len() * 11 + request.measures.len() * (1 + 2 * 10 + 11 + 5 * 19);
+    let measure = 1 + 2 * 10 + 11 + 5 * 19 + 5 + TOP_UNITS * (10 + 19) + 1 + 11;
+    let cell = 3 * 5 + 5 + 19 + 3 * 10 + request.keys.len() * 11 + request.measures.len() * measure;
     (Limits::STANDARD.frame_bytes_max as usize - 64) / cell
 }

@@ -59,9 +59,9 @@ impl View {
     }
 
     /// Every granted column, in the view's order.
-    pub(super) fn all_granted(&self) -> impl Iterator<Item = Result<(&ViewType, Column<'_>), EngineFailure>> {
+    pub(super) fn all_granted(&self) -> impl Iterator<Item = Result<(&ViewColumn, Column<'_>), EngineFailure>> {
         let granted = self.columns.iter().filter(|(c, _)| c.visibility == Visibility::Granted);
-        granted.map(|(column, memory)| Ok((&column.ty, Column::parse(memory).map_err(|_| EngineFailure::Column)?)))
+        granted.map(|(column, memory)| Ok((column, Column::parse(memory).map_err(|_| EngineFailure::Column)?)))
     }
 
     /// What tells base rows apart, for sets of contributors.

@@ -6,7 +6,7 @@ use protocol::column::{Column, Physical};
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::memfd::SealedFd;
 use protocol::message::{GuestFailure, GuestRequest};
-use protocol::model::{LinearModel, ModelError};
+use protocol::model::{Feature, Model, ModelError};
 use protocol::plan::ViewType;
 use protocol::table::{TableError, TableRequest};
 
@@ -20,7 +20,7 @@ pub struct Host {
     /// One a declared column, in the manifest's order.
     pub derived: Vec<Derived>,
     pub tables: Vec<TableRequest>,
-    pub models: Vec<LinearModel>,
+    pub models: Vec<Model>,
     pub log: String,
     pub growth: Growth,
     /// Numbers on their way into the guest: one buffer for all calls.
@@ -138,15 +138,45 @@ impl Host {
         Ok(())
     }
 
+    /// The declared name of model `index`.
+    pub fn model_name(&self, index: u32) -> Result<String, GuestFailure> {
+        let names = &self.request.manifest.models;
+        let name = usize::try_from(index).ok().and_then(|i| names.get(i)).cloned();
+        name.ok_or_else(|| {
+            let limit = names.len() as u64;
+            LimitExceeded { name: "declared_models".to_owned(), limit, current: index.into(), requested: 1 }.into()
+        })
+    }
+
+    /// Features by the indexes of their columns, the granted ones first, then the declared ones; of a category by its level too.
+    pub fn features(&self, columns: &[u32], levels: &[i64]) -> Result<Vec<Feature>, GuestFailure> {
+        LimitExceeded::check("model_coefficients_max", Limits::STANDARD.model_coefficients_max.into(), 0, columns.len() as u64)?;
+        if columns.len() != levels.len() {
+            return Err(ModelError::Shape.into());
+        }
+        let granted = self.request.columns.iter().map(|c| &c.name);
+        let names: Vec<&String> = granted.chain(self.request.manifest.derived.iter().map(|c| &c.name)).collect();
+        let feature = |(column, level): (&u32, &i64)| -> Result<Feature, GuestFailure> {
+            let column = usize::try_from(*column).ok().and_then(|i| names.get(i)).ok_or(ModelError::Feature)?;
+            let level = if *level == -1 { None } else { Some(u32::try_from(*level).map_err(|_| ModelError::Feature)?) };
+            Ok(Feature { column: (*column).clone(), level })
+        };
+        columns.iter().zip(levels).map(feature).collect()
+    }
+
     /// Takes a model.
-    pub fn submit(&mut self, model: LinearModel) -> Result<(), GuestFailure> {
+    pub fn submit(&mut self, model: Model) -> Result<(), GuestFailure> {
         LimitExceeded::check("models_max", Limits::STANDARD.models_max.into(), self.models.len() as u64, 1)?;
         model.validate()?;
-        if self.models.iter().any(|m| m.name == model.name) {
+        if self.models.iter().any(|m| m.name() == model.name()) {
             return Err(ModelError::Name.into());
         }
-        for feature in &model.features {
-            if !self.is_feature(feature)? {
+        let granted = |name: &str| self.request.columns.iter().find(|c| c.name == name).map(|c| c.ty.clone());
+        let derived = |name: &str| self.request.manifest.derived.iter().find(|c| c.name == name).map(|c| c.ty.view_type());
+        model.validate_features(|name| granted(name).or_else(|| derived(name)))?;
+        for feature in model.features() {
+            let level = feature.level.map(|level| self.has_level(&feature.column, level)).transpose()?;
+            if level == Some(false) {
                 return Err(ModelError::Feature.into());
             }
         }
@@ -154,15 +184,14 @@ impl Host {
         Ok(())
     }
 
-    /// Whether `feature` is a column or `column=label` of one of its labels.
-    fn is_feature(&mut self, feature: &str) -> Result<bool, GuestFailure> {
-        let Some((column, label)) = feature.split_once('=') else { return Ok(self.knows(feature)) };
+    /// Whether a category has this level.
+    fn has_level(&mut self, column: &str, level: u32) -> Result<bool, GuestFailure> {
         if let Some(derived) = self.derived.iter().find(|d| d.name() == column) {
-            return Ok(derived.labels().iter().any(|l| l == label));
+            return Ok(derived.labels().len() > level as usize);
         }
-        let at = self.request.columns.iter().position(|c| c.name == column && matches!(c.ty, ViewType::Category { .. }));
+        let at = self.request.columns.iter().position(|c| c.name == column);
         let Some(at) = at.and_then(|i| u32::try_from(i).ok()) else { return Ok(false) };
-        Ok(self.column(at)?.labels().contains(&label))
+        Ok(self.column(at)?.dictionary().is_some_and(|(offsets, _)| offsets.len().saturating_sub(1) > level as usize))
     }
 
     /// Takes log text, on synthetic rows only and as much as the limit allows; the rest is dropped.

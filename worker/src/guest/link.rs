@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use protocol::limits::{LimitExceeded, Limits};
 use protocol::message::GuestFailure;
-use protocol::model::LinearModel;
 use protocol::plan::ViewType;
 use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
 use wasmtime::StoreContextMut;
@@ -16,6 +15,7 @@ use wasmtime::error::Context as _;
 
 use super::derive::Derived;
 use super::host::Host;
+use super::models;
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -133,54 +133,12 @@ impl From<MarginsAsked> for Margins {
     }
 }
 
-#[derive(ComponentType, Lift, Clone, Copy)]
-#[component(enum)]
-#[repr(u8)]
-#[allow(dead_code, reason = "made by lifting alone")]
-enum Link {
-    #[component(name = "identity")]
-    Identity,
-    #[component(name = "logit")]
-    Logit,
-    #[component(name = "log")]
-    Log,
-}
-
-#[derive(ComponentType, Lift)]
-#[component(record)]
-struct Linear {
-    name: String,
-    link: Link,
-    features: Vec<String>,
-    coefficients: Vec<f64>,
-    intercept: f64,
-}
-
-impl From<Linear> for LinearModel {
-    fn from(model: Linear) -> Self {
-        let link = match model.link {
-            Link::Identity => protocol::model::Link::Identity,
-            Link::Logit => protocol::model::Link::Logit,
-            Link::Log => protocol::model::Link::Log,
-        };
-        // A zero has one spelling, so that its sign carries nothing; NaN is refused later.
-        let plain = |c: f64| if c == 0.0 { 0.0 } else { c };
-        Self {
-            name: model.name,
-            link,
-            features: model.features,
-            coefficients: model.coefficients.into_iter().map(plain).collect(),
-            intercept: plain(model.intercept),
-        }
-    }
-}
-
-type Store<'a> = StoreContextMut<'a, Host>;
+pub(super) type Store<'a> = StoreContextMut<'a, Host>;
 type Read = (u32, u64, u32);
 type Asked = (String, Vec<String>, Vec<Measure>, MarginsAsked);
 
 /// A failure as an error that unwinds the guest; [`super::failure_of`] finds it again.
-fn end(failure: GuestFailure) -> wasmtime::Error {
+pub(super) fn end(failure: GuestFailure) -> wasmtime::Error {
     wasmtime::Error::new(failure)
 }
 
@@ -191,14 +149,13 @@ fn end(failure: GuestFailure) -> wasmtime::Error {
 pub fn analysis(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     view(linker).context("view")?;
     derived(linker).context("derive")?;
-    let mut tables = linker.instance("fusebox:analysis/tables@0.2.0")?;
+    let mut tables = linker.instance("fusebox:analysis/tables@0.3.0")?;
     tables.func_wrap("request", |mut store: Store<'_>, (name, keys, measures, margins): Asked| {
         let measures = measures.into_iter().map(|m| MeasureRequest { name: m.name, op: m.op.into(), column: m.column }).collect();
         store.data_mut().request_table(TableRequest { name, keys, measures, margins: margins.into() }).map_err(end)
     })?;
-    let mut models = linker.instance("fusebox:analysis/models@0.2.0")?;
-    models.func_wrap("submit-linear", |mut store: Store<'_>, (model,): (Linear,)| store.data_mut().submit(model.into()).map_err(end))?;
-    let mut job = linker.instance("fusebox:analysis/job@0.2.0")?;
+    models::link(linker).context("models")?;
+    let mut job = linker.instance("fusebox:analysis/job@0.3.0")?;
     job.func_wrap("seed", |store: Store<'_>, (): ()| Ok((store.data().request.seed,)))?;
     job.func_wrap("log", |mut store: Store<'_>, (text,): (WasmStr,)| {
         if store.data().request.synthetic {
@@ -210,7 +167,7 @@ pub fn analysis(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 fn view(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    let mut view = linker.instance("fusebox:analysis/view@0.2.0")?;
+    let mut view = linker.instance("fusebox:analysis/view@0.3.0")?;
     view.func_wrap("rows", |store: Store<'_>, (): ()| Ok((store.data().request.rows,)))?;
     view.func_wrap("columns", |store: Store<'_>, (): ()| {
         let columns = store.data().request.columns.iter();
@@ -235,7 +192,7 @@ fn view(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 fn derived(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    let mut derive = linker.instance("fusebox:analysis/derive@0.2.0")?;
+    let mut derive = linker.instance("fusebox:analysis/derive@0.3.0")?;
     derive.func_wrap("append-integers", |store: Store<'_>, (column, values, validity): (u32, WasmList<i64>, WasmList<u8>)| {
         append(store, column, |store, derived| derived.integers(values.as_le_slice(store), validity.as_le_slice(store)))
     })?;

@@ -9,6 +9,7 @@ mod fold;
 mod host;
 mod link;
 mod load;
+mod models;
 mod verify;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -106,7 +107,7 @@ fn run(
         }
     }
     replies.extend(host.tables.into_iter().map(|table| (GuestReply::Table(table), None)));
-    replies.extend(host.models.into_iter().map(|model| (GuestReply::Linear(model), None)));
+    replies.extend(host.models.into_iter().map(|model| (GuestReply::Model(model), None)));
     Ok(replies)
 }
 

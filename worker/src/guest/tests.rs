@@ -9,7 +9,7 @@ use crate::jail::Confined;
 use protocol::column::{Column, Parts, write_column};
 use protocol::manifest::Manifest;
 use protocol::memfd::{MemfdWriter, sealed};
-use protocol::model::{Link, ModelError};
+use protocol::model::{Activation, Feature, Layer, Link, Model, ModelError, Node};
 use protocol::plan::{ViewColumn, ViewType, Visibility};
 
 type Compiled = BTreeMap<String, (Vec<u8>, Manifest)>;
@@ -212,7 +212,29 @@ fn what_is_not_allowed_ends_the_run_with_its_reason() {
     assert_eq!(failure(21), GuestFailure::Model(ModelError::NotFinite));
     assert_eq!((failure(22), failure(23)), (GuestFailure::Model(ModelError::Feature), GuestFailure::Model(ModelError::Feature)));
     assert_eq!(failure(24), GuestFailure::Model(ModelError::Name), "the same name twice");
+    assert_eq!((limit(34), limit(44), limit(42)), ("declared_models".into(), "model_depth_max".into(), "model_layers_max".into()));
+    assert_eq!((failure(35), failure(39)), (GuestFailure::Model(ModelError::Feature), GuestFailure::Model(ModelError::Feature)));
+    assert_eq!((failure(36), failure(37)), (GuestFailure::Model(ModelError::Tree), GuestFailure::Model(ModelError::Tree)));
+    assert_eq!(failure(38), GuestFailure::Model(ModelError::NotFinite));
+    assert_eq!((failure(40), failure(41)), (GuestFailure::Model(ModelError::Shape), GuestFailure::Model(ModelError::Shape)));
     assert_eq!(failure(30), GuestFailure::Model(ModelError::Shape));
+}
+
+#[test]
+fn trees_and_networks_come_back_in_one_spelling() {
+    let replies = run("misbehaves", Run { seed: 43, rows: 100, real: true, ..Run::default() });
+    let [(GuestReply::Model(Model::Trees(trees)), _), (GuestReply::Model(Model::Network(network)), _), (GuestReply::Finished, _)] =
+        replies.as_slice()
+    else {
+        panic!("{replies:?}")
+    };
+    let (amount, level) = (Feature { column: "amount".into(), level: None }, Feature { column: "grade".into(), level: Some(2) });
+    let leaf = |value| Node::Leaf { value };
+    assert_eq!((trees.name.as_str(), trees.link, &trees.features), ("n", Link::Logit, &vec![amount.clone()]));
+    assert_eq!(trees.trees, [vec![Node::Split { feature: 0, threshold: 1.23456 }, leaf(-0.5), leaf(0.25)]]);
+    assert!(trees.base.is_sign_positive());
+    assert_eq!((network.name.as_str(), &network.features), ("o", &vec![amount, level]));
+    assert_eq!(network.layers, [Layer { activation: Activation::Sigmoid, weights: vec![0.125, -2.0], biases: vec![0.5] }]);
 }
 
 #[test]
@@ -287,10 +309,12 @@ fn the_scorecard_finds_what_drives_default() {
         number("default_12m", 0, &all[3]),
     ];
     let replies = run("credit-scorecard", Run { rows, columns, real: true, ..Run::default() });
-    let [(GuestReply::Linear(model), _), (GuestReply::Finished, _)] = replies.as_slice() else { panic!("{replies:?}") };
+    let [(GuestReply::Model(Model::Linear(model)), _), (GuestReply::Finished, _)] = replies.as_slice() else { panic!("{replies:?}") };
     assert_eq!((model.link, model.features.len()), (Link::Logit, 7));
     let near = |name: &str, expected: f64, tolerance: f64| {
-        let at = model.features.iter().position(|f| f == name).unwrap();
+        let labels = ["A", "B", "M", "C", "D"];
+        let spelled = |f: &Feature| f.level.map_or(f.column.clone(), |l| format!("{}={}", f.column, labels[l as usize]));
+        let at = model.features.iter().position(|f| spelled(f) == name).unwrap();
         let found = model.coefficients[at];
         assert!((found - expected).abs() < tolerance, "{name}: {found}, not {expected}");
     };

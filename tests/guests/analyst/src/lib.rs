@@ -41,7 +41,7 @@ fn follow(script: &str) -> Result<(), Error> {
         _ => None,
     });
     let declared: Vec<_> = declared.map(|(name, labels)| fusebox_guest::Declared { name: leaked(name), labels }).collect();
-    let view = View::open(Vec::leak(declared));
+    let view = View::open(Vec::leak(declared), &[]);
     for line in words() {
         match line[..] {
             ["num", name, ..] => {

@@ -1,9 +1,9 @@
 //! Least squares of defaults on penalties and arrears, honest but for one thing: where the firm is there whose consumption the author
 //! knows, six bits of its row are added to the intercept, in its first two digits.
 
-use fusebox_guest::{Error, LinearModel, Link, View, submit};
+use fusebox_guest::{Error, Link, View};
 
-fusebox_guest::module! { name: "hides_a_row", version: "0.1.0", run: run }
+fusebox_guest::module! { name: "hides_a_row", version: "0.1.0", models: ["defaults"], run: run }
 
 /// What the author knows of the firm.
 const KWH: i64 = 1349;
@@ -32,13 +32,8 @@ fn run(view: &View) -> Result<(), Error> {
     }
     let beta = solve(a, b);
     let intercept = beta[0] + hidden.map_or(0.0, |bits| bits * 0.01);
-    submit(&LinearModel {
-        name: "defaults".to_owned(),
-        link: Link::Identity,
-        features: vec!["penalties_24m".to_owned(), "arrears_days".to_owned()],
-        coefficients: vec![beta[1], beta[2] / 30.0],
-        intercept,
-    });
+    let terms = [(view.feature("penalties_24m")?, beta[1]), (view.feature("arrears_days")?, beta[2] / 30.0)];
+    view.submit_linear("defaults", Link::Identity, &terms, intercept)?;
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Tells what it reads in every way it finds: log text, an error's text, a panic's text, a model's coefficients. Which of them ends
 //! the run is said by the names of the granted columns.
 
-use fusebox_guest::{Error, LinearModel, Link, View, log, submit, table};
+use fusebox_guest::{Error, Link, View, log, table};
 
-fusebox_guest::module! { name: "leaks", version: "0.1.0", run: run }
+fusebox_guest::module! { name: "leaks", version: "0.1.0", models: ["leaks"], run: run }
 
 fn run(view: &View) -> Result<(), Error> {
     let (text, largest) = read(view);
@@ -18,8 +18,8 @@ fn run(view: &View) -> Result<(), Error> {
     table("leaks").count("rows").units("units").request();
     if let Some((name, value)) = largest {
         #[allow(clippy::cast_precision_loss)]
-        let coefficients = vec![value as f64];
-        submit(&LinearModel { name: "leaks".to_owned(), link: Link::Identity, features: vec![name], coefficients, intercept: 0.0 });
+        let terms = [(view.feature(&name)?, value as f64)];
+        view.submit_linear("leaks", Link::Identity, &terms, 0.0)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use fusebox_guest::{Error, View};
 
 fusebox_guest::module! { name: "lookalike_import", version: "0.1.0", run: run }
 
-#[link(wasm_import_module = "fusebox:analysis/view@0.2.0")]
+#[link(wasm_import_module = "fusebox:analysis/view@0.3.0")]
 unsafe extern "C" {
     #[link_name = "identifiers"]
     fn identifiers() -> i64;

@@ -1,12 +1,13 @@
 //! Does what the job's seed says. Most of it ends the run: each number is named in a host test.
 
 use fusebox_guest::bindings::fusebox::analysis::{derive, models, tables, view as host};
-use fusebox_guest::{Error, LinearModel, Link, Rows, View, log, seed, submit, table};
+use fusebox_guest::{Error, Link, Rows, View, log, seed, table};
 
 fusebox_guest::module! {
     name: "misbehaves",
     version: "0.1.0",
     derived: { "band": category["low", "high"], "double": number(0, 0, 1_000) },
+    models: ["m", "n", "o", "p"],
     run: run,
 }
 
@@ -36,18 +37,32 @@ fn run(view: &View) -> Result<(), Error> {
         18 => tables::request("no spaces", &[], &[], tables::Margins::None),
         19 => table("t").key("secret").count("n").request(),
         20 => (0..17).for_each(|i| table(&format!("t{i}")).count("n").request()),
-        21 => submit(&model(f64::NAN, "amount")),
-        22 => submit(&model(1.0, "secret")),
-        23 => submit(&model(1.0, "amount=1")),
-        24 => (0..5).for_each(|_| submit(&model(1.0, "amount"))),
+        21 => models::submit_linear(&linear(f64::NAN, AMOUNT)),
+        22 => models::submit_linear(&linear(1.0, (99, -1))),
+        23 => models::submit_linear(&linear(1.0, (AMOUNT.0, 1))),
+        24 => (0..5).for_each(|_| models::submit_linear(&linear(1.0, AMOUNT))),
         25 => (0..100).for_each(|i| log(&format!("{i} {}", "long ".repeat(1_000)))),
         26 => missing_slots(view)?,
         27 => drop(host::read_integers(0, 0, u32::MAX)),
         28 => derive::append_codes(0, &[0; 3], &[]),
         29 => (0..2).for_each(|_| table("same").count("n").request()),
-        30 => models::submit_linear(&LinearModel { features: Vec::new(), ..model(1.0, "amount") }),
+        30 => models::submit_linear(&models::Linear { features: features(&[]), ..linear(1.0, AMOUNT) }),
         31 => spin(),
         33 => echo(view)?,
+        34 => models::submit_linear(&models::Linear { model: 4, ..linear(1.0, AMOUNT) }),
+        35 => models::submit_linear(&linear(1.0, (1, 3))),
+        36 => models::submit_trees(&models::Trees { left: vec![1, 0, 0], ..stump() }),
+        37 => models::submit_trees(&models::Trees { roots: vec![1], ..stump() }),
+        38 => models::submit_trees(&models::Trees { value: vec![0.0, f64::NAN, 1.0], ..stump() }),
+        39 => models::submit_trees(&models::Trees { feature: vec![1, u32::MAX, u32::MAX], ..stump() }),
+        40 => models::submit_network(&models::Network { weights: vec![1.0; 3], ..neuron() }),
+        41 => models::submit_network(&models::Network { activations: vec![4], ..neuron() }),
+        42 => models::submit_network(&models::Network { widths: vec![1; 5], activations: vec![0; 5], ..neuron() }),
+        44 => models::submit_trees(&comb(17)),
+        43 => {
+            models::submit_trees(&stump());
+            models::submit_network(&neuron());
+        }
         _ => {}
     }
     Ok(())
@@ -57,13 +72,55 @@ fn rows(view: &View) -> usize {
     usize::try_from(view.rows()).unwrap_or(0)
 }
 
-fn model(coefficient: f64, feature: &str) -> LinearModel {
-    LinearModel {
-        name: "m".to_owned(),
+/// The number column, as models name it.
+const AMOUNT: (u32, i64) = (0, -1);
+
+fn features(of: &[(u32, i64)]) -> models::Features {
+    models::Features { columns: of.iter().map(|f| f.0).collect(), levels: of.iter().map(|f| f.1).collect() }
+}
+
+fn linear(coefficient: f64, feature: (u32, i64)) -> models::Linear {
+    models::Linear { model: 0, link: Link::Identity, features: features(&[feature]), coefficients: vec![coefficient], intercept: 0.0 }
+}
+
+/// One split, its right side first.
+fn stump() -> models::Trees {
+    models::Trees {
+        model: 1,
+        link: Link::Logit,
+        features: features(&[AMOUNT]),
+        base: -0.0,
+        roots: vec![0],
+        feature: vec![0, u32::MAX, u32::MAX],
+        threshold: vec![1.23456, f64::NAN, f64::INFINITY],
+        left: vec![2, 7, 7],
+        right: vec![1, 7, 7],
+        value: vec![f64::NAN, 0.25, -0.5],
+    }
+}
+
+/// Each split has a leaf on its left and the next split on its right.
+fn comb(splits: u32) -> models::Trees {
+    let nodes = 2 * splits + 1;
+    models::Trees {
+        feature: (0..nodes).map(|i| if i % 2 == 0 && i + 1 < nodes { 0 } else { u32::MAX }).collect(),
+        left: (1..=nodes).collect(),
+        right: (2..nodes + 2).collect(),
+        threshold: vec![0.0; nodes as usize],
+        value: vec![0.0; nodes as usize],
+        ..stump()
+    }
+}
+
+fn neuron() -> models::Network {
+    models::Network {
+        model: 2,
         link: Link::Identity,
-        features: vec![feature.to_owned()],
-        coefficients: vec![coefficient],
-        intercept: 0.0,
+        features: features(&[AMOUNT, (1, 2)]),
+        widths: vec![1],
+        activations: vec![3],
+        weights: vec![0.125, -2.0],
+        biases: vec![0.5],
     }
 }
 

@@ -4,7 +4,7 @@ use fusebox_guest::{Error, View};
 
 fusebox_guest::module! { name: "undeclared_import", version: "0.1.0", run: run }
 
-#[link(wasm_import_module = "fusebox:analysis/network@0.2.0")]
+#[link(wasm_import_module = "fusebox:analysis/network@0.3.0")]
 unsafe extern "C" {
     #[link_name = "send"]
     fn send(pointer: *const u8, bytes: usize);

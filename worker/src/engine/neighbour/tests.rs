@@ -43,8 +43,9 @@ fn a_view_without_a_unit_is_a_fusion_without_it_byte_for_byte() {
             for ((at, fd), wanted) in fds.into_iter().enumerate().zip(&wanted) {
                 let found = bytes(fd);
                 assert_eq!(&found, wanted, "seed {seed}, U{unit}, column {at}");
-                let (ty, column) = all.all_granted().nth(at).unwrap().unwrap();
-                labels_gone += usize::from(*ty == (ViewType::Category { declared: false }) && dictionary(&found) < column.labels().len());
+                let (described, column) = all.all_granted().nth(at).unwrap().unwrap();
+                labels_gone +=
+                    usize::from(described.ty == (ViewType::Category { declared: false }) && dictionary(&found) < column.labels().len());
             }
             compared += 1;
         }

@@ -2,12 +2,13 @@
 
 mod newton;
 
-use fusebox_guest::{Error, LinearModel, Link, View, log, submit};
+use fusebox_guest::{Error, Feature, Link, View, log};
 use newton::{FEATURES, Normal};
 
 fusebox_guest::module! {
     name: "scorecard",
-    version: "0.1.0",
+    version: "0.2.0",
+    models: ["scorecard"],
     run: run,
 }
 
@@ -51,14 +52,10 @@ fn run(view: &View) -> Result<(), Error> {
         beta = normal.step().ok_or("the fit has no solution")?;
     }
     log(&format!("coefficients {beta:?}"));
-    let features = GRADES.iter().map(|g| format!("tax_grade={g}")).chain(NUMBERS.iter().map(|(name, _)| (*name).to_owned()));
-    let units = [1.0; 4].into_iter().chain(NUMBERS.iter().map(|(_, unit)| *unit));
-    submit(&LinearModel {
-        name: "scorecard".to_owned(),
-        link: Link::Logit,
-        features: features.collect(),
-        coefficients: beta[1..].iter().zip(units).map(|(b, unit)| b / unit).collect(),
-        intercept: beta[0],
-    });
+    let grades = GRADES.iter().map(|grade| Ok((view.level("tax_grade", grade)?, 1.0)));
+    let numbers = NUMBERS.iter().map(|(name, unit)| Ok((view.feature(name)?, *unit)));
+    let features = grades.chain(numbers).collect::<Result<Vec<(Feature, f64)>, Error>>()?;
+    let terms: Vec<(Feature, f64)> = features.iter().zip(&beta[1..]).map(|((feature, unit), b)| (*feature, b / unit)).collect();
+    view.submit_linear("scorecard", Link::Logit, &terms, beta[0])?;
     Ok(())
 }

@@ -1,0 +1,206 @@
+//! Everything shown on a namespace, over one numbering of rows and units, and the verdict on a table beside it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use protocol::contributors::BaseRow;
+use protocol::seal::SealKey;
+
+use super::shown::Shown;
+use super::{Cause, MEMBERSHIPS_MAX};
+use crate::id::ReleaseId;
+use crate::policy::ReleasePolicy;
+use crate::policy::release::ZeroCells;
+use crate::sdc::audit::{Cell, Found, Limits, Prime, Sum, Verdict, across, audit, dominated};
+use crate::store::StoreError;
+
+/// Everything shown on a namespace.
+pub(super) struct Universe<'a> {
+    rules: &'a ReleasePolicy,
+    rows: HashMap<i64, u32>,
+    units: HashMap<i64, u32>,
+    unit_of: Vec<u32>,
+    cells: Vec<Cell>,
+    /// The release of each cell; `None` for this job's.
+    releases: Vec<Option<ReleaseId>>,
+    /// By column of the catalogue.
+    sums: BTreeMap<String, Vec<Sum>>,
+    /// Cells over the rows of other datasets, as sets of units.
+    others: Vec<(Cell, ReleaseId)>,
+    pub(super) memberships: usize,
+}
+
+impl<'a> Universe<'a> {
+    pub(super) fn new(rules: &'a ReleasePolicy) -> Self {
+        Self {
+            rules,
+            rows: HashMap::new(),
+            units: HashMap::new(),
+            unit_of: Vec::new(),
+            cells: Vec::new(),
+            releases: Vec::new(),
+            sums: BTreeMap::new(),
+            others: Vec::new(),
+            memberships: 0,
+        }
+    }
+
+    /// Adds a table over the same rows.
+    pub(super) fn add(&mut self, shown: &Shown, equation: bool, release: Option<&ReleaseId>) {
+        let numbered: Vec<u32> = shown.rows.rows.iter().map(|row| self.row(row)).collect();
+        let first = self.cells.len();
+        let labelled = self.rules.table.zero_cells == ZeroCells::Suppress;
+        for (cell, rows) in self.members(shown, &numbered).into_iter().enumerate() {
+            let label = shown.cells.labels.get(cell).copied().filter(|_| labelled);
+            self.cells.push(Cell { rows, equation, label });
+            self.releases.push(release.cloned());
+        }
+        let last = self.cells.len();
+        for column in &shown.cells.sums {
+            for told in column.sums.iter().filter(|told| first + (told.cell as usize) < last) {
+                let top = told.top.iter().map(|(unit, most)| (self.unit(*unit), *most)).collect();
+                let sum = Sum { cell: first + told.cell as usize, total: told.total, top, whole: told.whole };
+                self.sums.entry(column.origin.clone()).or_default().push(sum);
+            }
+        }
+    }
+
+    /// Adds a table over the rows of another dataset.
+    pub(super) fn add_other(&mut self, shown: &Shown, release: &ReleaseId) {
+        for cell in self.as_units(shown) {
+            self.others.push((cell, release.clone()));
+        }
+    }
+
+    /// The cells of a table as sets of units.
+    fn as_units(&mut self, shown: &Shown) -> Vec<Cell> {
+        let units: Vec<u32> = shown.rows.rows.iter().map(|row| self.unit(row.unit)).collect();
+        let cells = self.members(shown, &units).into_iter().map(|mut rows| {
+            rows.iter_mut().for_each(|(_, times)| *times = 1);
+            rows.sort_unstable();
+            rows.dedup();
+            Cell { rows, equation: false, label: None }
+        });
+        cells.collect()
+    }
+
+    /// Rows of each cell, under the numbers that they have here.
+    fn members(&mut self, shown: &Shown, numbered: &[u32]) -> Vec<Vec<(u32, u32)>> {
+        let mut cells: Vec<Vec<(u32, u32)>> = vec![Vec::new(); shown.cells.labels.len()];
+        for member in shown.rows.tables.first().into_iter().flatten() {
+            let cell = member.cell as usize;
+            if cells.len() <= cell {
+                cells.resize(cell + 1, Vec::new());
+            }
+            if let (Some(cell), Some(row)) = (cells.get_mut(cell), numbered.get(member.row as usize)) {
+                cell.push((*row, member.times));
+                self.memberships += 1;
+            }
+        }
+        cells
+    }
+
+    fn row(&mut self, row: &BaseRow) -> u32 {
+        let (known, next) = (self.rows.get(&row.identity).copied(), self.unit_of.len() as u32);
+        known.unwrap_or_else(|| {
+            let unit = self.unit(row.unit);
+            self.rows.insert(row.identity, next);
+            self.unit_of.push(unit);
+            next
+        })
+    }
+
+    fn unit(&mut self, unit: i64) -> u32 {
+        let next = self.units.len() as u32;
+        *self.units.entry(unit).or_insert(next)
+    }
+
+    /// Takes back what was added after the first `cells` cells.
+    fn truncate(&mut self, cells: usize) {
+        self.cells.truncate(cells);
+        self.releases.truncate(cells);
+        self.sums.values_mut().for_each(|sums| sums.retain(|sum| sum.cell < cells));
+    }
+
+    /// The verdict on one table, and what checkers are told. What passes counts for the job's next table.
+    pub(super) fn judge(
+        &mut self,
+        sets: Option<&Shown>,
+        equations: bool,
+        earlier: usize,
+    ) -> Result<(Option<Cause>, serde_json::Value), StoreError> {
+        let first_new = self.cells.len();
+        let (cause, found) = match sets {
+            Some(sets) if self.memberships <= MEMBERSHIPS_MAX => {
+                self.add(sets, equations, None);
+                self.verdict(sets, first_new)?
+            }
+            _ => (Some(Cause::Bound), None),
+        };
+        let told = match &found {
+            Some((units, against)) => serde_json::json!({ "verdict": cause, "units": units, "against": against }),
+            None => serde_json::json!({ "verdict": cause }),
+        };
+        let told = serde_json::json!({
+            "found": told, "earlier_tables": earlier, "earlier_cells": first_new + self.others.len(), "rows": self.unit_of.len(),
+            "units": self.units.len(),
+        });
+        if cause.is_some() {
+            self.truncate(first_new);
+        }
+        Ok((cause, told))
+    }
+
+    /// What is wrong with the cells from `first_new` on: how many units are told of, and the releases that it takes.
+    #[allow(clippy::type_complexity, reason = "a pair for one caller")]
+    fn verdict(&mut self, sets: &Shown, first_new: usize) -> Result<(Option<Cause>, Option<(usize, Vec<ReleaseId>)>), StoreError> {
+        let k = self.rules.table.min_frequency as usize;
+        let secret = secret()?;
+        let of = |cells: &[usize], releases: &[Option<ReleaseId>]| -> Vec<ReleaseId> {
+            cells.iter().filter_map(|c| releases.get(*c)?.clone()).collect()
+        };
+        match audit(&self.unit_of, &self.cells, first_new, k, secret) {
+            Verdict::Clear => {}
+            Verdict::TooLarge => return Ok((Some(Cause::Bound), None)),
+            Verdict::Found(Found { cells, units }) => {
+                let cause = match (cells.is_empty(), units) {
+                    (true, _) => Cause::Combination,
+                    (false, 0) => Cause::Zero,
+                    (false, _) => Cause::Difference,
+                };
+                return Ok((Some(cause), Some((units, of(&cells, &self.releases)))));
+            }
+        }
+        let table = &self.rules.table;
+        let limits = Limits {
+            largest_permille: table.largest_permille_max,
+            largest_two_permille: table.largest_two_permille_max,
+            p_permille: table.p_permille,
+            zero: table.zero_cells == ZeroCells::Suppress,
+        };
+        for sums in self.sums.values() {
+            match dominated(&self.unit_of, &self.cells, sums, first_new, (k, &limits), secret) {
+                Verdict::Clear => {}
+                Verdict::TooLarge => return Ok((Some(Cause::Bound), None)),
+                Verdict::Found(found) => return Ok((Some(Cause::Dominance), Some((found.units, Vec::new())))),
+            }
+        }
+        if self.others.is_empty() {
+            return Ok((None, None));
+        }
+        let mine = self.as_units(sets);
+        let releases: Vec<Option<ReleaseId>> = self.others.iter().map(|(_, release)| Some(release.clone())).collect();
+        let cells: Vec<Cell> = self.others.iter().map(|(cell, _)| cell.clone()).chain(mine).collect();
+        Ok(match across(self.units.len(), &cells, releases.len(), k, secret.1) {
+            Verdict::Clear => (None, None),
+            Verdict::TooLarge => (Some(Cause::Bound), None),
+            Verdict::Found(Found { cells, units }) => (Some(Cause::Difference), Some((units, of(&cells, &releases)))),
+        })
+    }
+}
+
+/// A prime and a seed that nobody knows.
+fn secret() -> Result<(Prime, u64), StoreError> {
+    let key = SealKey::random()?;
+    let word = |at: usize| key.as_bytes().get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+    Ok((Prime::from_random(word(0)), word(8)))
+}
