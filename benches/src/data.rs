@@ -1,6 +1,6 @@
 //! The rows that are queried: a function of the row's number, so that every process makes the same.
 
-use crate::kernels::shared::mix;
+use crate::shared::mix;
 use anyhow::{Context, Result};
 use fusebox::workers::View;
 use protocol::column::{Parts, write_column};
@@ -10,6 +10,9 @@ use protocol::plan::{FusionReport, ViewColumn, ViewType, Visibility};
 
 /// Rows of the view.
 pub const ROWS: u64 = 10_000_000;
+/// Rows of the view that jobs query: an engine tells the contributors of four million, and the audit reads forty million memberships of what
+/// was released before; beyond either a table waits for a checker.
+pub const QUERY_ROWS: u64 = 2_000_000;
 /// Labels of the first key.
 pub const REGIONS: u64 = 8;
 /// Labels of the second key.

@@ -5,14 +5,11 @@
 //! profile for the machine's base instruction set (128-bit vectors, as wasm has).
 
 use crate::measure::{Outcome, Pairs, Target, median, quantile, rounded, time_ms};
-use crate::place;
+use crate::{place, shared};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, json};
 use std::hint::black_box;
 use wasmtime::{Instance, Module, Store, TypedFunc};
-
-#[path = "../guests/kernels/src/kernels.rs"]
-pub mod shared;
 
 const RUNS: usize = 25;
 const TARGET: f64 = 1.35;

@@ -95,12 +95,12 @@ pub fn serve() -> Result<()> {
 }
 
 fn frame() -> Result<DataFrame> {
-    let rows = 0..data::ROWS;
+    let rows = 0..data::QUERY_ROWS;
     let codes = |name: &str, of: fn(u64) -> u32| Column::new(name.into(), rows.clone().map(of).collect::<Vec<_>>());
     let integers = |name: &str, of: fn(u64) -> i64| Column::new(name.into(), rows.clone().map(of).collect::<Vec<_>>());
     let columns =
         vec![codes("region", data::region), codes("class", data::class), integers("value", data::value), integers("unit", data::unit)];
-    Ok(DataFrame::new(usize::try_from(data::ROWS)?, columns)?)
+    Ok(DataFrame::new(usize::try_from(data::QUERY_ROWS)?, columns)?)
 }
 
 fn query(frame: &DataFrame, with_units: bool) -> Result<DataFrame> {

@@ -51,7 +51,7 @@ pub use interface::{Interface, PageRefused};
 pub use openapi::document;
 pub use server::{ServeError, TlsFiles, serve, serve_with};
 pub use settings::Settings;
-pub use state::{App, Parts};
+pub use state::{App, Parts, migrations};
 
 use axum::Router;
 use utoipa_axum::router::OpenApiRouter;

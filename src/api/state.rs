@@ -33,7 +33,7 @@ const UPLOADS_MAX: usize = 4;
 const STREAMS_MAX: usize = 256;
 
 /// Every table of the server, in the order in which they came.
-pub(super) fn migrations() -> Vec<Migration> {
+pub fn migrations() -> Vec<Migration> {
     let papers = crate::policy::MIGRATIONS.iter().chain(crate::agreement::MIGRATIONS).copied();
     [
         journal::MIGRATION,

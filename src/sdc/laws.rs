@@ -31,7 +31,7 @@ fn standard() -> ReleasePolicy {
 fn evidence(rows: &[&Row]) -> MeasureEvidence {
     let mut totals = BTreeMap::<u32, i128>::new();
     rows.iter().for_each(|r| *totals.entry(r.unit).or_default() += i128::from(r.value));
-    let mut totals: Vec<i128> = totals.into_values().collect();
+    let mut totals: Vec<i128> = totals.into_values().map(i128::abs).collect();
     totals.sort_unstable_by(|a, b| b.cmp(a));
     MeasureEvidence {
         n: rows.len() as u64,
@@ -475,8 +475,48 @@ fn the_largest_table_is_decided_in_time() {
     assert_eq!(outcome, AttackOutcome::TooManyHidden);
 }
 
-/// Random tables with the verdicts of each cell, a line of JSON each, for `tests/acro/compare.py`. One unit a row: the other
-/// implementation knows rows only.
+/// Kinds of tables that are compared: what is peculiar in their values.
+const COMPARED: [&str; 8] =
+    ["mixed", "one dominates", "all zero", "all at the bound", "at the limit", "negative", "missing", "several rows a unit"];
+
+/// Rows of a compared table, and whether each has a value.
+fn compared(kind: &str, next: &mut impl FnMut(u64) -> u64) -> Vec<(Row, bool)> {
+    if kind == "at the limit" {
+        return at_the_limit().into_iter().map(|row| (row, true)).collect();
+    }
+    let count = 60 + next(240) as u32;
+    let row = |unit: u32| {
+        let (a, b) = (next(4).min(next(4)) as usize, next(3) as usize);
+        let draw = next(12);
+        let value = match (kind, draw) {
+            ("one dominates", 0) => 900 + next(100),
+            ("all zero", _) if a == 0 => 0,
+            ("all at the bound", _) if b == 0 => MAX as u64,
+            (_, 1) => next(1000),
+            _ => 5 + next(40),
+        } as i64;
+        let value = if kind == "negative" && b == 1 { -value } else { value };
+        let unit = if kind == "several rows a unit" { unit / 2 } else { unit };
+        (Row { keys: vec![a, b], unit, value }, kind != "missing" || draw < 8)
+    };
+    (0..count).map(row).collect()
+}
+
+/// Cells in which the two largest hold nine tenths, or just less; in which the rest is a tenth of the largest; with one unit more or less
+/// than the minimum.
+fn at_the_limit() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (a, b) in (0..4).flat_map(|a| (0..3).map(move |b| (a, b))) {
+        let two = [[450, 450], [450, 449], [500, 100]][b];
+        let mut values: Vec<i64> = two.into_iter().chain([if b == 2 { 5 } else { 10 }; 10]).collect();
+        values[0] += i64::from(a == 1);
+        values.truncate([12, 12, 10, 9][a]);
+        rows.extend(values.into_iter().map(|value| (vec![a, b], value)));
+    }
+    (0..).zip(rows).map(|(unit, (keys, value))| Row { keys, unit, value }).collect()
+}
+
+/// Random tables with the verdicts of each cell, a line of JSON each, for `tests/acro/compare.py`.
 #[test]
 #[ignore = "prints tables for tests/acro/compare.py"]
 fn tables_for_comparison() {
@@ -487,24 +527,19 @@ fn tables_for_comparison() {
         state ^= state << 17;
         state % below
     };
-    for table_number in 0..40 {
-        let rows: Vec<Row> = (0..60 + next(240) as u32)
-            .map(|unit| {
-                let (a, b) = (next(4).min(next(4)) as usize, next(3) as usize);
-                // Mostly even values, now and then one that dominates, a column of zeros or of the bound.
-                let value = match (table_number % 4, next(12)) {
-                    (1, 0) => 900 + next(100),
-                    (2, _) if a == 0 => 0,
-                    (3, _) if b == 0 => 1000,
-                    (_, 1) => next(1000),
-                    _ => 5 + next(40),
-                };
-                Row { keys: vec![a, b], unit, value: value as i64 }
-            })
-            .collect();
+    for table_number in 0..80 {
+        let kind = COMPARED[table_number % COMPARED.len()];
+        let rows = compared(kind, &mut next);
         let mut told = Vec::new();
         for op in [MeasureOp::Count, MeasureOp::Sum] {
-            let output = table("t", &[4, 3], &[0, 1], &rows, &[op], Margins::None);
+            let all: Vec<Row> = rows.iter().map(|(row, _)| row.clone()).collect();
+            let mut output = table("t", &[4, 3], &[0, 1], &all, &[op], Margins::None);
+            output.header.columns.iter_mut().flatten().for_each(|column| column.min = if kind == "negative" { -MAX } else { 0 });
+            for cell in &mut output.cells {
+                let inside = |row: &Row| row.keys.iter().zip(&cell.keys).all(|(k, label)| *label == Some(*k as i64));
+                let there: Vec<&Row> = rows.iter().filter(|(row, there)| *there && inside(row)).map(|(row, _)| row).collect();
+                cell.measures.iter_mut().flatten().for_each(|e| *e = evidence(&there));
+            }
             // Also of tables that are refused as a whole the cells' own verdicts are compared.
             let rules = standard().table;
             let verdicts: Vec<_> = output
@@ -518,8 +553,9 @@ fn tables_for_comparison() {
                 .collect();
             told.push(verdicts);
         }
-        let rows: Vec<_> = rows.iter().map(|r| serde_json::json!([r.keys[0], r.keys[1], r.value])).collect();
-        println!("TABLE {}", serde_json::json!({ "rows": rows, "count": told[0], "sum": told[1] }));
+        let value = |(row, there): &(Row, bool)| there.then_some(row.value);
+        let rows: Vec<_> = rows.iter().map(|r| serde_json::json!([r.0.keys[0], r.0.keys[1], value(r)])).collect();
+        println!("TABLE {}", serde_json::json!({ "kind": kind, "rows": rows, "count": told[0], "sum": told[1] }));
     }
 }
 

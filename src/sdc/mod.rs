@@ -33,6 +33,8 @@ mod table;
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod rule_laws;
 
 pub use derived::judge_derived;
 pub use evidence::{AttackEvidence, AttackOutcome, CellEvidence, Fate, NarrowestEvidence, TableEvidence};

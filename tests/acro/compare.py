@@ -2,11 +2,13 @@
 
     cargo test --workspace --lib -- sdc::laws::tables_for_comparison --ignored --nocapture | python3 tests/acro/compare.py
 
-Needs `pip install acro` (1.0 or newer). Reads lines `TABLE {json}`; prints agreement and every kind of disagreement with its count.
+Needs `pip install acro==1.0.2`. Reads lines `TABLE {json}`; prints agreement and every kind of disagreement with its count, by
+kind of table.
 What came of it, and why, is in docs/acro.md. A development check: nothing of the product rests on it.
 """
 
 import collections
+import importlib.metadata
 import json
 import logging
 import sys
@@ -24,6 +26,7 @@ SHORT = {
     "NKCheck": "nk",
     "PPercentDominanceCheck": "p%",
     "PPercentCheck": "p%",
+    "PresenceOfZeroCheck": "zero",
     "AllValuesSameCheck": "all same",
 }
 
@@ -47,29 +50,30 @@ def flags(session, frame, kind):
 
 def main():
     session = acro.ACRO(suppress=False)
-    tally = {kind: collections.Counter() for kind in ("count", "sum")}
-    cells = collections.Counter()
+    tally, cells = collections.defaultdict(collections.Counter), collections.Counter()
     for line in sys.stdin:
         if not line.startswith("TABLE "):
             continue
         table = json.loads(line[len("TABLE "):])
         frame = pd.DataFrame(table["rows"], columns=["a", "b", "v"])
-        for kind in ("count", "sum"):
-            theirs = flags(session, frame, kind)
-            for cell in table[kind]:
+        for op in ("count", "sum"):
+            theirs = flags(session, frame, op)
+            of = (table["kind"], op)
+            for cell in table[op]:
                 key = tuple(cell["keys"])
                 ours, other = frozenset(cell["causes"]), theirs.get(key)
-                cells[kind] += 1
+                cells[of] += 1
                 if other is None:
-                    tally[kind][("not in acro's table", tuple(sorted(ours)), ())] += 1
+                    tally[of][("not in acro's table", tuple(sorted(ours)), ())] += 1
                     continue
-                same = bool(ours) == bool(other)
-                label = "agree" if same else "ours alone" if ours else "acro alone"
-                tally[kind][(label, tuple(sorted(ours)), tuple(sorted(other)))] += 1
-    if not sum(cells.values()):
+                label = "agree" if bool(ours) == bool(other) else "ours alone" if ours else "acro alone"
+                tally[of][(label, tuple(sorted(ours)), tuple(sorted(other)))] += 1
+    if not cells:
         sys.exit("no tables came; see the usage in this file")
-    for kind, counts in tally.items():
-        print(f"{kind}: {cells[kind]} cells")
+    print(f"acro {importlib.metadata.version('acro')}")
+    for of, counts in tally.items():
+        agree = sum(n for (label, _, _), n in counts.items() if label == "agree")
+        print(f"{of[0]}, {of[1]}: {cells[of]} cells, {agree} agree")
         for (label, ours, other), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
             print(f"  {n:5}  {label:20}  ours: {', '.join(ours) or '-':60}  acro: {', '.join(other) or '-'}")
 
