@@ -13,6 +13,7 @@ use protocol::message::{
     IngestFailure, IngestReply, IngestRequest, ModuleRefusal, RejectedRow, RowRule, UploadFormat,
 };
 use protocol::model::{Feature, LinearModel, Link, Model, Node, TreesModel};
+use protocol::neighbour::{Measured, RankRequest, Ranked};
 use protocol::plan::{FusionReport, ViewColumn, ViewType, Visibility};
 use protocol::seal::{SealKey, seal};
 use protocol::table::{Margins, MeasureOp, MeasureRequest, TableRequest};
@@ -98,6 +99,7 @@ fn messages() -> Vec<Vec<u8>> {
     let ty = ViewType::Number { scale: 1, min: -1, max: 1 };
     let columns = vec![ViewColumn { name: "c".into(), ty, visibility: Visibility::Foreign, provenance: "a.c".into() }];
     let rejected = RejectedRow { row: 1, column: Some(2), rule: RowRule::LinkageKey };
+    let unit = Measured { unit: 1, rows: 2, mean_permille: 3, largest_permille: 4 };
     vec![
         message(0, &GuestReply::Table(table.clone())),
         message(0, &GuestReply::Model(Model::Linear(model))),
@@ -106,12 +108,16 @@ fn messages() -> Vec<Vec<u8>> {
         message(0, &GuestReply::Log("text".into())),
         message(1, &EngineReply::Fused { columns: columns.clone(), report: FusionReport { members: vec![], rows: 1, units: 1 } }),
         message(1, &EngineReply::Failed(EngineFailure::Derived("x".into()))),
+        message(1, &EngineReply::Ranked(Ranked { named: vec![unit], most_rows: vec![unit], farthest: vec![] })),
+        message(1, &EngineReply::Rest { rows: 7 }),
         message(2, &IngestReply::Rejected(rejected)),
         message(2, &IngestReply::Failed(IngestFailure::Limit(limit()))),
         message(3, &CompileReply::Compiled { manifest: manifest.clone(), imports: vec!["i".into()], engine: [9; 32] }),
         message(3, &CompileReply::Refused(ModuleRefusal::Manifest(ManifestError::Column("c".into())))),
         message(4, &EngineRequest::View { columns: columns.clone(), threads: 1, units: 3 }),
         message(4, &EngineRequest::Reduce { tables: vec![table], derived, own: vec!["w".into()], contributors: true }),
+        message(4, &EngineRequest::Rank(RankRequest { columns: vec!["c".into()], units: vec![1], most_rows: 2, farthest: 3 })),
+        message(4, &EngineRequest::Without { unit: 7 }),
         message(5, &GuestOpening::Run(GuestRequest { columns, rows: 1, manifest, seed: 1, synthetic: true, memory_bytes_max: 1 })),
         message(6, &IngestRequest { format: UploadFormat::CsvGz, schema: upload_schema(), unique: vec![0, 3] }),
         message(7, &CompileRequest {}),

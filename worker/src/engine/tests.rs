@@ -129,7 +129,7 @@ pub(super) struct Case {
     pseudonym: [u8; 32],
 }
 
-const NAMESPACE: [u8; 32] = [9; 32];
+pub(super) const NAMESPACE: [u8; 32] = [9; 32];
 
 impl Case {
     fn sources(&self) -> (Vec<Source>, Vec<OwnedFd>) {
@@ -399,7 +399,7 @@ impl Naive {
     }
 }
 
-fn digest(key: &[u8; 32], value: &str) -> i64 {
+pub(super) fn digest(key: &[u8; 32], value: &str) -> i64 {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let tag = hmac::sign(&key, &[&[2], value.as_bytes()].concat());
     (u64::from_be_bytes(tag.as_ref()[..8].try_into().unwrap()) >> 1) as i64

@@ -4,7 +4,7 @@ use protocol::memfd::SealedFd;
 use protocol::plan::Visibility;
 
 use super::super::fuse::Fused;
-use super::super::tests::{at, case, without as case_without};
+use super::super::tests::{NAMESPACE, at, case, digest, without as case_without};
 use super::*;
 
 fn view(fused: Fused) -> View {
@@ -25,18 +25,22 @@ fn units(view: &View) -> Vec<i64> {
 #[test]
 fn a_view_without_a_unit_is_a_fusion_without_it_byte_for_byte() {
     let (mut compared, mut labels_gone) = (0, 0);
-    for seed in 0..160 {
+    for seed in 0..60 {
+        if compared >= 40 {
+            break;
+        }
         let mut case = case(7000 + seed);
         // Members are joined on the unit; the notes are about nobody.
         case.plan.unit = at(0, 0);
         let all = view(case.fuse(1 + (seed % 3) as u16).unwrap());
-        for unit in 0..7 {
+        let before = units(&all);
+        let place_of = |unit: u64| before.iter().position(|ordinal| *ordinal == digest(&NAMESPACE, &format!("U{unit}")));
+        for (unit, place) in (0..7).filter_map(|unit| Some((unit, place_of(unit)?))).take(2) {
             let less = case_without(&case, &format!("U{unit}")).fuse(1).unwrap();
             let granted = less.columns.iter().filter(|c| c.visibility == Visibility::Granted).count();
-            let (left, before) = (less.report.clone(), units(&all));
+            let left = less.report.clone();
             let wanted: Vec<Vec<u8>> = less.descriptors.iter().take(granted).map(|fd| bytes(fd.try_clone().unwrap())).collect();
-            let after = units(&view(less));
-            let Some(place) = before.iter().position(|ordinal| !after.contains(ordinal)) else { continue };
+            assert!(!units(&view(less)).contains(&before[place]));
             let (fds, rows) = without(&all, place as u64).unwrap();
             assert_eq!((rows, fds.len()), (left.rows, granted), "seed {seed}, U{unit}");
             let dictionary = |bytes: &[u8]| Column::parse(protocol::column::AlignedBytes::from(bytes).as_slice()).unwrap().labels().len();
@@ -51,13 +55,13 @@ fn a_view_without_a_unit_is_a_fusion_without_it_byte_for_byte() {
         }
     }
     println!("{compared} units left out, a label gone with {labels_gone}");
-    assert!(compared > 200 && labels_gone > 5, "{compared} {labels_gone}");
+    assert!(compared >= 40 && labels_gone > 0, "{compared} {labels_gone}");
 }
 
 #[test]
 fn units_are_measured_as_by_hand_and_the_ones_that_stand_out_are_named() {
     let mut seen = 0;
-    for seed in 0..90 {
+    for seed in 0..40 {
         let mut case = case(9000 + seed);
         case.plan.unit = at(0, 0);
         let view = view(case.fuse(1).unwrap());
@@ -119,7 +123,7 @@ fn units_are_measured_as_by_hand_and_the_ones_that_stand_out_are_named() {
             assert_eq!(without(&view, place).map(drop), Err(EngineFailure::Plan));
         }
     }
-    assert!(seen > 150, "{seen}");
+    assert!(seen > 50, "{seen}");
 }
 
 #[test]
