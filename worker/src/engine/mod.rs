@@ -16,6 +16,7 @@
 //! | `runs` | rows of a unit, and shares of whole units for threads |
 //! | `reduce` | one pass over the rows: counts, sums and the evidence per privacy unit |
 //! | `models` | rows put through a model: who reaches each leaf, who has each level |
+//! | `derived` | the module's columns, checked against what it declared |
 //! | `table` | requests resolved, cells told |
 //! | `subject` | one subject's rows handed to a guest: verification |
 //! | `neighbour` | the view without one unit, and which units stand out: the neighbour-replay probe |
@@ -25,6 +26,7 @@
 //! per unit comes from one sequential pass. All arithmetic is on integers: the same bytes on any number of threads.
 
 mod contributors;
+mod derived;
 mod fold;
 mod fuse;
 mod identity;
