@@ -42,8 +42,9 @@ fn solve(mut a: [[f64; P]; P], mut b: [f64; P]) -> [f64; P] {
     for i in 0..P {
         for k in i + 1..P {
             let factor = a[k][i] / a[i][i];
-            for j in i..P {
-                a[k][j] -= factor * a[i][j];
+            let row = a[i];
+            for (entry, above) in a[k].iter_mut().zip(row).skip(i) {
+                *entry -= factor * above;
             }
             b[k] -= factor * b[i];
         }
