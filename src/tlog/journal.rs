@@ -213,11 +213,15 @@ pub fn entry(connection: &Connection, number: u64) -> Option<[u8; LEAF_BYTES]> {
     bytes.try_into().ok()
 }
 
+/// Between two writings of the published directory.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
+
 /// The hook that grows the tree. Made by [`attach`].
 struct Grower {
     signer: Signer,
     tree: Tree,
-    staged: Option<(Tree, Option<String>)>,
+    /// The tree as it will be, and whether its checkpoint is being remembered.
+    staged: Option<(Tree, bool)>,
     remembered: RememberedFile,
     publisher: Sender<()>,
 }
@@ -228,7 +232,7 @@ struct Grower {
 ///
 /// # Errors
 /// [`StoreError::Malformed`] where the stored log is not the signed one: then nothing may be appended.
-pub fn attach(db: &Db, signer: Signer, dir: LogDir, remembered: RememberedFile) -> Result<(), StoreError> {
+pub fn attach(db: &Db, signer: Signer, dir: LogDir, mut remembered: RememberedFile) -> Result<(), StoreError> {
     let tree = db.read_blocking(|c| -> Result<_, StoreError> {
         let Some((size, note)) = checkpoint(c)? else { return Ok(Tree::new()) };
         let signed = Checkpoint::verify(note.as_bytes(), signer.verifier()).map_err(|_| StoreError::Malformed("checkpoint signature"))?;
@@ -238,6 +242,7 @@ pub fn attach(db: &Db, signer: Signer, dir: LogDir, remembered: RememberedFile) 
         }
         Tree::load(size, |l, i| node(c, l, i)).map_err(|_| StoreError::Malformed("log nodes"))
     })?;
+    remembered.settle(tree.size())?;
     let (publisher, committed) = std::sync::mpsc::channel();
     let _ = publisher.send(());
     let key = signer.verifier().clone();
@@ -245,6 +250,10 @@ pub fn attach(db: &Db, signer: Signer, dir: LogDir, remembered: RememberedFile) 
     std::thread::Builder::new().name("log-publisher".into()).spawn(move || {
         let mut published = 0;
         while committed.recv().is_ok() {
+            // Its files are synced one by one, and a commit that waits for the same disk waits longer: one writing serves many commits.
+            if published > 0 {
+                std::thread::sleep(PUBLISH_PAUSE);
+            }
             while committed.try_recv().is_ok() {}
             let Some(db) = weak.upgrade() else { return };
             match db.read_blocking(|c| publish(c, &dir, &key, published)) {
@@ -312,16 +321,19 @@ impl CommitHook for Grower {
         }
         let note = Checkpoint::sign(&self.signer, tree.size(), tree.root()).map_err(|_| StoreError::Malformed("checkpoint"))?;
         tx.prepare_cached("INSERT INTO log_checkpoint (size, note) VALUES (?1, ?2)")?.execute(params![tree.size(), note])?;
-        let note = rollback::standing(tx)?.is_none().then_some(note);
-        self.staged = Some((tree, note));
+        let remembers = rollback::standing(tx)?.is_none();
+        if remembers {
+            self.remembered.begin(&note)?;
+        }
+        self.staged = Some((tree, remembers));
         Ok(())
     }
 
     fn after_commit(&mut self) -> Result<(), StoreError> {
-        if let Some((tree, note)) = self.staged.take() {
+        if let Some((tree, remembers)) = self.staged.take() {
             self.tree = tree;
-            if let Some(note) = note {
-                self.remembered.write(&note)?;
+            if remembers {
+                self.remembered.finish()?;
             }
             let _ = self.publisher.send(());
         }

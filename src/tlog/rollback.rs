@@ -35,6 +35,15 @@ pub enum Memory {
         /// Root over them.
         root: Hash,
     },
+    /// A signed checkpoint whose commit was begun, and perhaps not done when the machine failed: then nobody was told of it.
+    Begun {
+        /// Its leaves.
+        size: u64,
+        /// Root over them.
+        root: Hash,
+        /// The one before, whose commit was done; `None` where there was none.
+        before: Option<(u64, Hash)>,
+    },
     /// It never heard of this log, and need not have: no objection.
     Nothing,
     /// It must have heard of every log that has a leaf, and has not.
@@ -161,13 +170,14 @@ pub fn judge(connection: &Connection, known: &[Known]) -> Result<Vec<Contradicti
     let settled = settled(connection)?;
     let mut found = Vec::new();
     for Known { source, memory } in known {
+        let memory = &settled_memory(connection, own, *memory)?;
         let (finding, remembered) = match memory {
             Memory::At { size, .. } if *size > own => (Finding::Behind, Some(memory)),
             Memory::At { size, root: theirs } if root(connection, *size)? != *theirs => (Finding::Forked, Some(memory)),
             Memory::Missing if own > 0 => (Finding::Missing, None),
             Memory::Unreadable => (Finding::Unreadable, None),
             Memory::Unreachable => (Finding::Unreachable, None),
-            Memory::At { .. } | Memory::Nothing | Memory::Missing => continue,
+            Memory::At { .. } | Memory::Begun { .. } | Memory::Nothing | Memory::Missing => continue,
         };
         let remembered = remembered.and_then(|m| if let Memory::At { size, root } = m { Some(Extent::new(*size, root)) } else { None });
         if remembered.as_ref().is_none_or(|extent| !settled.contains(extent)) {
@@ -175,6 +185,16 @@ pub fn judge(connection: &Connection, known: &[Known]) -> Result<Vec<Contradicti
         }
     }
     Ok(found)
+}
+
+/// A commit that was begun: no objection from a log that stands exactly where it stood before; of any other it is as one that was done.
+fn settled_memory(connection: &Connection, own: u64, memory: Memory) -> Result<Memory, StoreError> {
+    let Memory::Begun { size, root: begun, before } = memory else { return Ok(memory) };
+    let stands_before = match before {
+        None => own == 0,
+        Some((size, told)) => own == size && root(connection, size)? == told,
+    };
+    Ok(if stands_before { Memory::Nothing } else { Memory::At { size, root: begun } })
 }
 
 /// Checkpoints that recoveries counted as lost.

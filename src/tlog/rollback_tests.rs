@@ -170,6 +170,37 @@ fn a_fork_of_the_same_length_is_found() {
     assert_eq!(found.lost_at_most(), None, "one memory cannot tell how much");
 }
 
+#[test]
+fn a_commit_that_was_begun_when_the_machine_failed_is_no_objection_and_one_that_was_done_is() {
+    let place = TempDir::create();
+    let mut copies = Vec::new();
+    for n in 0..3u64 {
+        let run = start(&place, &[]);
+        assert_eq!((run.standing.clone(), run.size()), (None, n));
+        run.write(1, &n.to_string());
+        drop(run);
+        copies.push(database(&place));
+    }
+    let file = place.path().join("data/remembered/checkpoint");
+    let done = std::fs::read(&file).unwrap();
+    // The last bytes of both places are the marks; the newest checkpoint stands in the first.
+    let mut begun = done.clone();
+    assert_eq!((done[4095], done[8191]), (1, 1));
+    begun[4095] = 0;
+    for (memory, copy, lost) in [(&begun, 1, None), (&done, 1, Some(1)), (&begun, 0, Some(2)), (&begun, 2, None), (&done, 2, None)] {
+        std::fs::write(&file, memory).unwrap();
+        put_back(&place, &copies[copy]);
+        let run = start(&place, &[]);
+        assert_eq!(run.standing.as_ref().and_then(RolledBack::lost_at_most), lost, "copy {copy}");
+        // What was lost with nobody told may be written again.
+        if lost.is_none() {
+            run.write(2, "again");
+            drop(run);
+            assert_eq!(start(&place, &[]).standing, None);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
