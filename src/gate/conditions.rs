@@ -1,6 +1,9 @@
 //! What the rows of a cell have in common: the plan's filters, its inner joins, and the cell's labels, as conditions on columns of the
 //! catalogue. Two cells of the same rows under different conditions tell that nobody is in one and not in the other.
 //!
+//! A value of an operator's own column is one of its version: the same rows with the same value in a version that changed another unit's value
+//! would tell that this unit is not among them.
+//!
 //! Conditions are compared by form, not by meaning. Ranges of a number, a date or an hour are the exception: however many filters, bands
 //! and labels say it, and whatever goes without saying by the column's declared bounds. What is the same in another form counts as
 //! different, and the table waits: more than needed, never less.
@@ -127,8 +130,10 @@ impl Conditions {
         let found = |at: ColumnRef| {
             let member = plan.fuse.members.get(usize::from(at.member))?;
             let column = member.columns.get(usize::from(at.column))?;
-            let dataset = &plan.members.get(usize::from(at.member))?.dataset;
-            Some((column.clone(), format!("{dataset}.{}", column.name)))
+            let resolved = plan.members.get(usize::from(at.member))?;
+            // What the operator wrote into one version says nothing of another: the same rows under both would tell who is not among them.
+            let version = resolved.version.filter(|_| member.operator_owned).map_or_else(String::new, |v| format!("@{}", v.version));
+            Some((column.clone(), format!("{}{version}.{}", resolved.dataset, column.name)))
         };
         for (member, index) in plan.fuse.members.iter().zip(0u16..) {
             let join = index.checked_sub(1).and_then(|i| plan.fuse.joins.get(usize::from(i)));
