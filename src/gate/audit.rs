@@ -51,7 +51,7 @@ pub const MIGRATION_SEEN: Migration =
     Migration { name: "gate-audit-2", sql: "ALTER TABLE audit_table ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;" };
 
 /// Memberships of released cells that are read for one audit; beyond, the table is held.
-const MEMBERSHIPS_MAX: usize = 40_000_000;
+const MEMBERSHIPS_MAX: usize = 20_000_000;
 
 /// Why a table ended as it did, for a reason that depends on data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
