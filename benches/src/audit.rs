@@ -24,7 +24,7 @@ const RUNS: usize = 3;
 /// Earlier tables and units.
 const CURVE: [(u64, u64); 5] = [(10, 1_000), (100, 1_000), (10, 10_000), (100, 10_000), (40, 100_000)];
 /// As many memberships as are read.
-const BOUND: (u64, u64) = (39, 1_000_000);
+const BOUND: (u64, u64) = (19, 1_000_000);
 
 /// Decisions through the gate.
 pub fn earlier() -> Result<Outcome> {
