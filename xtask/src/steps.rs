@@ -72,7 +72,8 @@ pub fn demo(cache: &Cache, data: Option<PathBuf>) -> Result<()> {
     let place = Place::find(cache)?;
     let mut parts = Parts::default();
     let guests = parts.time("guests", || guests::build(cache))?;
-    parts.time("build", || run::check(&mut place.cargo(&["build", "--workspace"]), "building", READ))?;
+    // With the tests' targets, as `test` builds: other dependency features would build most of them a second time.
+    parts.time("build", || run::check(&mut place.cargo(&["build", "--workspace", "--all-targets"]), "building", READ))?;
     drop(parts);
     let data = match data {
         Some(data) => std::path::absolute(data).context("--data is not a path")?,
