@@ -147,7 +147,7 @@ impl Audit {
     /// Whether another table was released since these were judged, or they never were: then none of them is released.
     pub(super) fn is_stale(&self, tx: &Tx<'_>) -> Result<bool, StoreError> {
         let Some((namespace, _)) = &self.on else { return Ok(!self.tables.is_empty()) };
-        Ok(self.seen != Some(last(&released(tx, namespace)?)))
+        Ok(self.seen != Some(newest(tx, namespace)?))
     }
 
     /// Whether tables that left are not known, so that none can be judged beside them: then none of these is released.
@@ -223,7 +223,14 @@ fn released(connection: &Connection, namespace: &Name) -> Result<Vec<Earlier>, S
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Leaf of the last one that was released.
+/// Leaf of the last one that was released, 0 where none was.
+fn newest(connection: &Connection, namespace: &Name) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(r.release_leaf), 0) FROM audit_table a JOIN release r ON r.id = a.release
+               WHERE a.namespace = ?1 AND r.state = 'released'";
+    Ok(connection.prepare_cached(sql)?.query_row([namespace], |r| r.get(0))?)
+}
+
+/// The same of those that were read.
 fn last(earlier: &[Earlier]) -> u64 {
     earlier.iter().map(|e| e.leaf).max().unwrap_or(0)
 }

@@ -114,7 +114,7 @@ impl Db {
 
         let poisoned = Arc::new(AtomicBool::new(false));
         let (queue, jobs) = std::sync::mpsc::channel();
-        let writer = Writer::new(connection, jobs, Arc::clone(&poisoned), lock);
+        let writer = Writer::new(connection, jobs, Arc::clone(&poisoned), lock)?;
         let writer = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run())?;
         let readers = Readers { idle: Mutex::new(pool), freed: Condvar::new() };
         Ok(Self(Arc::new(Inner { queue: Some(queue), writer: Some(writer), readers, poisoned })))
@@ -267,6 +267,8 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    // Else a statement that compares with a parameter is compiled anew at each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Sorts and temporary tables in memory: no file of SQLite's own lies outside the state directory.
     connection.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;")?;
     if mode.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
@@ -274,7 +276,8 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
         if journal != "wal" {
             return Err(StoreError::Malformed("the database cannot be put into write-ahead mode"));
         }
-        connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")?;
+        // The cache holds a whole batch (KiB): what does not fit is written to the log page by page before its commit.
+        connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cache_size = -32768;")?;
     } else {
         connection.execute_batch("PRAGMA query_only = ON;")?;
     }

@@ -50,6 +50,9 @@ enum Command {
         /// One JSON object a line.
         #[arg(long)]
         json: bool,
+        /// Lets every sync of a file take so many milliseconds longer, on both sides, as a slower disk would (needs `strace`).
+        #[arg(long)]
+        slower_sync_ms: Option<u32>,
     },
     /// Build every guest module to wasm and print the folder they are in.
     Guests,
@@ -99,7 +102,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Demo { data } => steps::demo(&cache, data),
         Command::Test { filter } => steps::test(&cache, &steps::Tests { filter, ignored: false }),
         Command::Nightly => steps::test(&cache, &steps::Tests { filter: None, ignored: true }),
-        Command::Bench { name, json } => steps::bench(&cache, name.as_deref(), json),
+        Command::Bench { name, json, slower_sync_ms } => steps::bench(&cache, name.as_deref(), json, slower_sync_ms),
         Command::Guests => print_path(&guests::build(&cache)?),
         Command::Hostile { list: true, .. } => {
             hostile::list();

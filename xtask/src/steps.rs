@@ -2,7 +2,7 @@
 
 use crate::cache::{self, Cache};
 use crate::{browser, fetch, guests, run};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -170,17 +170,31 @@ fn told(cache: &Cache, json: bool, test: &str, name: &str, word: &'static str) -
 }
 
 /// Release binaries, then the benches; what they print goes to standard output.
-pub fn bench(cache: &Cache, name: Option<&str>, json: bool) -> Result<()> {
+pub fn bench(cache: &Cache, name: Option<&str>, json: bool, slower_sync_ms: Option<u32>) -> Result<()> {
     let place = Place::find(cache)?;
     let mut parts = Parts::default();
     let guests = parts.time("guests", || guests::build(cache))?;
     parts.time("build", || run::check(&mut place.cargo(&["build", "--release", "--workspace", "--bins"]), "building", READ))?;
     parts.time("bench", || {
-        let mut command = Command::new(place.binary("release", "fusebox-bench"));
+        let mut command = slower_syncs(&place.binary("release", "fusebox-bench"), slower_sync_ms)?;
         command.args(name).args(json.then_some("--json")).current_dir(&place.tree);
         place.tell(&mut command, cache, &guests, "release");
         run::check(&mut command, "measuring", "read the message above")
     })
+}
+
+/// The program, whose syncs take `ms` longer each. The delay is the tracer's, at the return of the two system calls only, so that nothing
+/// else of the program is slower but for their two stops.
+fn slower_syncs(program: &Path, ms: Option<u32>) -> Result<Command> {
+    let Some(ms) = ms else { return Ok(Command::new(program)) };
+    ensure!(
+        run::works("strace", &["--version"], Duration::from_secs(20)),
+        "strace does not start; remedy: as root, `apt-get install strace`"
+    );
+    let mut command = Command::new("strace");
+    command.args(["--follow-forks", "--seccomp-bpf", "--quiet=all", "--output=/dev/null", "--trace=fsync,fdatasync"]);
+    command.arg(format!("--inject=fsync,fdatasync:delay_exit={ms}ms")).arg(program);
+    Ok(command)
 }
 
 const READ: &str = "read the compiler's words above";
