@@ -16,7 +16,8 @@ use crate::store::StoreError;
 /// Everything shown on a namespace.
 pub(super) struct Universe<'a> {
     rules: &'a ReleasePolicy,
-    rows: HashMap<i64, u32>,
+    /// Identities and numbers, by identity.
+    rows: Vec<(i64, u32)>,
     units: HashMap<i64, u32>,
     unit_of: Vec<u32>,
     cells: Vec<Cell>,
@@ -33,7 +34,7 @@ impl<'a> Universe<'a> {
     pub(super) fn new(rules: &'a ReleasePolicy) -> Self {
         Self {
             rules,
-            rows: HashMap::new(),
+            rows: Vec::new(),
             units: HashMap::new(),
             unit_of: Vec::new(),
             cells: Vec::new(),
@@ -46,7 +47,7 @@ impl<'a> Universe<'a> {
 
     /// Adds a table over the same rows.
     pub(super) fn add(&mut self, shown: &Shown, equation: bool, release: Option<&ReleaseId>) {
-        let numbered: Vec<u32> = shown.rows.rows.iter().map(|row| self.row(row)).collect();
+        let numbered = self.number(&shown.rows.rows);
         let first = self.cells.len();
         let labelled = self.rules.table.zero_cells == ZeroCells::Suppress;
         for (cell, rows) in self.members(shown, &numbered).into_iter().enumerate() {
@@ -99,14 +100,26 @@ impl<'a> Universe<'a> {
         cells
     }
 
-    fn row(&mut self, row: &BaseRow) -> u32 {
-        let (known, next) = (self.rows.get(&row.identity).copied(), self.unit_of.len() as u32);
-        known.unwrap_or_else(|| {
-            let unit = self.unit(row.unit);
-            self.rows.insert(row.identity, next);
-            self.unit_of.push(unit);
-            next
-        })
+    /// The numbers of a table's rows, which a layout has by identity, so that what is known is walked through beside them: a lookup a
+    /// row in a map of a million misses the cache each time.
+    fn number(&mut self, rows: &[BaseRow]) -> Vec<u32> {
+        let known = std::mem::take(&mut self.rows);
+        let (mut rest, mut fresh) = (known.as_slice(), Vec::new());
+        let numbered = rows
+            .iter()
+            .map(|row| {
+                rest = from(rest, row.identity);
+                if let Some((_, number)) = rest.first().filter(|(identity, _)| *identity == row.identity) {
+                    return *number;
+                }
+                let (number, unit) = (self.unit_of.len() as u32, self.unit(row.unit));
+                self.unit_of.push(unit);
+                fresh.push((row.identity, number));
+                number
+            })
+            .collect();
+        self.rows = merged(known, fresh);
+        numbered
     }
 
     fn unit(&mut self, unit: i64) -> u32 {
@@ -198,9 +211,55 @@ impl<'a> Universe<'a> {
     }
 }
 
+/// `sorted` from the first identity on that is not below `least`, sought in steps that double.
+fn from(sorted: &[(i64, u32)], least: i64) -> &[(i64, u32)] {
+    let mut step = 1;
+    while sorted.get(step).is_some_and(|(identity, _)| *identity < least) {
+        step *= 2;
+    }
+    let within = sorted.get(..=step).unwrap_or(sorted);
+    sorted.get(within.partition_point(|(identity, _)| *identity < least)..).unwrap_or_default()
+}
+
+/// Both, by identity.
+fn merged(known: Vec<(i64, u32)>, fresh: Vec<(i64, u32)>) -> Vec<(i64, u32)> {
+    if fresh.is_empty() || known.is_empty() {
+        return if fresh.is_empty() { known } else { fresh };
+    }
+    let mut all = known;
+    all.extend(fresh);
+    // Two runs that are sorted each: the stable sort finds and merges them.
+    all.sort();
+    all
+}
+
 /// A prime and a seed that nobody knows.
 fn secret() -> Result<(Prime, u64), StoreError> {
     let key = SealKey::random()?;
     let word = |at: usize| key.as_bytes().get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
     Ok((Prime::from_random(word(0)), word(8)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_row_has_one_number_whatever_tables_it_comes_in(tables in prop::collection::vec(prop::collection::btree_set(-40i64..40, 0..50), 0..9)) {
+            let rules = ReleasePolicy::parse(include_str!("../../../policies/release/standard.toml")).unwrap();
+            let (mut universe, mut known) = (Universe::new(&rules), HashMap::new());
+            for identities in tables {
+                let rows: Vec<BaseRow> = identities.iter().map(|identity| BaseRow { identity: *identity, unit: identity / 3 }).collect();
+                for (row, number) in rows.iter().zip(universe.number(&rows)) {
+                    prop_assert_eq!(*known.entry(row.identity).or_insert(number), number);
+                    prop_assert_eq!(universe.unit_of[number as usize], universe.units[&row.unit]);
+                }
+                prop_assert_eq!(universe.rows.len(), known.len());
+                prop_assert_eq!(universe.unit_of.len(), known.len());
+                prop_assert!(universe.rows.is_sorted());
+            }
+        }
+    }
 }
