@@ -349,7 +349,9 @@ impl<W: Write> Sealer<W> {
     pub fn new(key: &SealKey, context: &[u8], plaintext_bytes: u64, mut out: W) -> Result<Self, SealError> {
         let file = FileKey::create(key, context, plaintext_bytes)?;
         out.write_all(&file.header)?;
-        Ok(Self { file, buf: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES)), taken: 0, chunk: 0, out })
+        // No larger than what comes: all of it is wiped at the end, byte by byte.
+        let room = usize::try_from(plaintext_bytes).map_or(CHUNK_BYTES, |bytes| bytes.min(CHUNK_BYTES));
+        Ok(Self { file, buf: Zeroizing::new(Vec::with_capacity(room)), taken: 0, chunk: 0, out })
     }
 
     /// Takes the next bytes of the plaintext.
