@@ -125,7 +125,7 @@ impl Jobs {
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
         let mut decision = Decision::decide(raw, facts, &policy, &job_key, &self.rounding())?;
-        if decision.holds_a_model() {
+        if self.store().db.read_blocking(|c| decision.is_probed(c, &policy, self.now()))? {
             let (drawn, commitment) = (policy.rules().model.probe_units, *decision.commitment());
             let units = report.get("units").and_then(serde_json::Value::as_u64).unwrap_or(0);
             let probed = Probed { spec: &job.spec, prepared: &prepared, job_key: &job_key, units, drawn, commitment };
