@@ -89,6 +89,8 @@ pub struct ResolvedMember {
     pub level: SecurityLevel,
     /// The loaded columns, in the order of `PlanMember::columns`: indexes into the entry.
     pub columns: Vec<u16>,
+    /// Indexes of the entry's columns that together are unique; empty: none are.
+    pub unique: Vec<u16>,
 }
 
 /// Where a granted column comes from.
@@ -246,6 +248,7 @@ impl<'a> Resolver<'a> {
         let (today, threads) = (self.run.today.days(), self.run.threads.max(1));
         let identity = RowIdentity { member: unit.member, dataset: String::new(), columns: Vec::new() };
         let mut fuse = FusePlan { members, joins, outputs, unit, purpose, today, identity, threads };
+                unique: entry.unique.clone(),
         let loaded: Vec<_> = self.members.iter().map(|m| (m.entry, m.columns.as_slice())).collect();
         fuse.identity = row_identity(&fuse, &loaded);
         Ok(ResolvedPlan {

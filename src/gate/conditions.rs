@@ -2,7 +2,9 @@
 //! catalogue. Two cells of the same rows under different conditions tell that nobody is in one and not in the other.
 //!
 //! A value of an operator's own column is one of its version: the same rows with the same value in a version that changed another unit's value
-//! would tell that this unit is not among them.
+//! would tell that this unit is not among them. Likewise who is in a view that an operator's own dataset chooses, and how often: the same rows
+//! under two versions tell that none whom one of them left out, or counted twice, is among them. So a version is a condition of its own, also
+//! where it is the same rows imported again, of which an equal cell tells nothing: that waits too.
 //!
 //! Conditions are compared by form, not by meaning. Ranges of a number, a date or an hour are the exception: however many filters, bands
 //! and labels say it, and whatever goes without saying by the column's declared bounds. What is the same in another form counts as
@@ -123,6 +125,18 @@ impl Set {
     }
 }
 
+/// Whether a member has a part in which rows a view has, and how often. One that is attached by columns that are unique in it, to rows that
+/// stay without it, and that no other is attached to, has none.
+fn chooses(plan: &ResolvedPlan, index: u16) -> bool {
+    let joined = index.checked_sub(1).and_then(|i| plan.fuse.joins.get(usize::from(i)));
+    let (Some(join), Some(member)) = (joined.filter(|join| join.kind == JoinKind::Left), plan.members.get(usize::from(index))) else {
+        return true;
+    };
+    let on: BTreeSet<u16> = join.on.iter().filter_map(|(_, column)| member.columns.get(usize::from(*column)).copied()).collect();
+    let once = !member.unique.is_empty() && member.unique.iter().all(|column| on.contains(column));
+    !once || plan.fuse.joins.iter().any(|other| other.on.iter().any(|(from, _)| from.member == index))
+}
+
 impl Conditions {
     /// Those of a plan's rows, and where its granted columns come from. `module` derived what else there is.
     pub fn of(plan: &ResolvedPlan, module: Option<&ModuleDigest>) -> Self {
@@ -136,6 +150,10 @@ impl Conditions {
             Some((column.clone(), format!("{}{version}.{}", resolved.dataset, column.name)))
         };
         for (member, index) in plan.fuse.members.iter().zip(0u16..) {
+            if member.operator_owned && chooses(plan, index) {
+                let version = plan.members.get(usize::from(index)).map(|m| (&m.dataset, m.version.map_or(0, |v| v.version)));
+                all.plan.texts.extend(version.map(|(dataset, version)| format!("by {dataset}@{version}")));
+            }
             let join = index.checked_sub(1).and_then(|i| plan.fuse.joins.get(usize::from(i)));
             if join.is_some_and(|join| join.kind != JoinKind::Inner) {
                 continue;
