@@ -12,13 +12,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::plan::{ColumnRef, FilterOp, JoinKind, Literal, RowFilter, Transform};
+use protocol::plan::{ColumnRef, FilterOp, JoinKind, Literal, RowFilter, Transform, ViewType};
 use protocol::schema::{ColumnSchema, ColumnType};
-use protocol::table::{Cell, KeyDomain, TableHeader};
+use protocol::table::{Cell, KeyDomain, TableHeader, TableRequest};
 use serde::Serialize;
 
 use crate::catalog::ResolvedPlan;
 use crate::id::ModuleDigest;
+use crate::policy::ActivePolicy;
+use crate::refusal::{self, Refused};
+
+/// Possible values of an operator's own column up to which made-up ones are judged: then some thousand rows have enough of each.
+const OWN_VALUES_MAX: u64 = 100;
 
 /// A granted column: where it comes from.
 struct Source {
@@ -125,6 +130,18 @@ impl Set {
     }
 }
 
+/// What the author of a module is told of tables that measure one of the `unjudged` columns: the rule as it would refuse, with the table's and
+/// the measure's name.
+pub fn own_notices(tables: &[TableRequest], unjudged: &BTreeSet<String>, policy: &ActivePolicy) -> Vec<(String, Refused)> {
+    let threshold = format!("{} units", policy.rules().table.min_frequency);
+    let of = |table: &TableRequest| {
+        let measured = table.measures.iter().find(|m| m.column.as_ref().is_some_and(|column| unjudged.contains(column)))?;
+        let refused = Refused::new(&refusal::TABLE_OWN_MEASURE).threshold(threshold.clone()).subject(&measured.name);
+        Some((table.name.clone(), refused))
+    };
+    tables.iter().filter_map(of).collect()
+}
+
 /// Whether a member has a part in which rows a view has, and how often. One that is attached by columns that are unique in it, to rows that
 /// stay without it, and that no other is attached to, has none.
 fn chooses(plan: &ResolvedPlan, index: u16) -> bool {
@@ -175,6 +192,20 @@ impl Conditions {
             all.columns.insert(output.name.clone(), Source { column, path, transform: output.transform.clone() });
         }
         all
+    }
+
+    /// Those of a plan over made-up rows, and the operator's own columns of which figures are not judged there. Made-up values of one
+    /// that can have many are as good as all different, whatever the real ones are: its author is told the rule instead ([`own_notices`]).
+    pub fn on_synthetic(plan: &ResolvedPlan, module: Option<&ModuleDigest>) -> (Self, BTreeSet<String>) {
+        let mut all = Self::of(plan, module);
+        let few = |source: &Source| match ViewType::after(&source.column.ty, &source.transform) {
+            Some(ViewType::Number { min, max, .. }) => max.abs_diff(min) < OWN_VALUES_MAX,
+            Some(ViewType::Category { .. }) => true,
+            _ => false,
+        };
+        let (judged, many) = std::mem::take(&mut all.own).into_iter().partition(|name| all.columns.get(name).is_some_and(few));
+        all.own = judged;
+        (all, many)
     }
 
     /// Granted columns that the operator owns.

@@ -258,6 +258,11 @@ impl Decision {
     /// What would have been decided, for the author of a module that ran on synthetic data. No output of real data comes here:
     /// [`Decision::seal`] is its only way.
     pub fn rehearsal(&self) -> serde_json::Value {
+        self.rehearsal_with(&[])
+    }
+
+    /// The same with notices of rules that made-up rows say nothing of, by name of the table.
+    pub fn rehearsal_with(&self, notices: &[(String, Refused)]) -> serde_json::Value {
         let outputs = self.outputs.iter().map(|o| {
             let (outcome, refusal) = match &o.outcome {
                 Outcome::Release => ("release", None),
@@ -266,7 +271,14 @@ impl Decision {
             };
             let artefact: serde_json::Value = serde_json::from_slice(&o.artefact).unwrap_or_default();
             let checks: Vec<Check> = o.checks.iter().cloned().map(Check::for_operator).collect();
-            serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": checks, "artefact": artefact })
+            let mut told =
+                serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": checks, "artefact": artefact });
+            let notices: Vec<&Refused> =
+                notices.iter().filter(|(table, _)| o.kind == OutputKind::Table && *table == o.name).map(|(_, notice)| notice).collect();
+            if let Some(fields) = told.as_object_mut().filter(|_| !notices.is_empty()) {
+                fields.insert("on_real_data".to_owned(), serde_json::json!(notices));
+            }
+            told
         });
         serde_json::Value::Array(outputs.collect())
     }
