@@ -178,6 +178,7 @@ rules! {
     MODEL_RATIO = "model.ratio" ["Q35", "X55"] "the model has more parameters than so many units may carry" | "模型参数相对单元数过多" => "use fewer parameters or more data" | "请减少参数或使用更多数据";
     MODEL_GROUP = "model.group" ["Q41", "C26", "X55"] "too few units stand behind a leaf or a level of the model" | "模型的叶节点或类别水平涉及的单元数不足" => "use fewer splits, or merge levels in a derived column" | "请减少划分，或在派生字段中合并类别";
     MODEL_UNITS = "model.units" ["Q35", "X55"] "too few units stand behind the model" | "模型涉及的单元数不足" => "use more data" | "请使用更多数据";
+    AUDIT_HOLDS = "audit.holds" ["Q41", "C26", "X55"] "so many outputs were held or refused for reasons that depend on the data that every further one waits" | "因数据原因被暂缓或拒绝的结果过多，后续结果一律待审" => "say what it is for and wait for the review, or wait until earlier ones are older than the window" | "请提交用途说明并等待审核，或等待此前记录超出统计期限";
     OUTPUT_UNTYPED = "output.untyped" ["Q35", "Q38"] "only tables, typed models and verification answers leave" | "仅统计表、类型化模型和核验结果可出域" => "ask for a table or hand in a typed model" | "请改用统计表或类型化模型";
     OUTPUT_NONE = "output.none" ["X30"] "the module asked for nothing" | "模块未请求任何输出" => "ask for a table or hand in a model" | "请在模块中请求输出";
     RUN_FAILED = "run.failed" ["X30"] "the run did not finish" | "运行未完成" => "try the module on synthetic data, where its errors are shown" | "请先在合成数据上调试，可查看错误信息";

@@ -58,6 +58,29 @@ fn modules_of_the_examples_run_on_synthetic_rows_and_the_same_seed_gives_the_sam
 }
 
 #[test]
+fn figures_over_the_operators_own_columns_are_judged_on_made_up_rows_or_the_rule_is_told() {
+    let run = |operator: &[&str]| -> Value {
+        let (out, err, code) = rehearse("credit-default-rate", "credit", &[&["--rows", "4000", "--json"], operator].concat());
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str::<Value>(&out).unwrap()["outputs"][0].clone()
+    };
+    // `default_12m` has 10,001 possible values: made-up ones say nothing of whether real ones are shared.
+    let told = run(&["--operator", "harbour-bank"]);
+    let notice = &told["on_real_data"][0];
+    assert_eq!(
+        (&told["outcome"], &notice["rule"], &notice["threshold"]),
+        (&"release".into(), &"table.own_measure".into(), &"10 units".into())
+    );
+    assert!(notice["zh"].is_string() && notice["remedy_en"].is_string() && notice["subject"].is_string(), "{notice}");
+    assert_eq!(run(&["--operator", "tax-bureau"]).get("on_real_data"), None, "another's column");
+    assert_eq!(run(&[]).get("on_real_data"), None, "nobody's column");
+    let (text, _, _) = rehearse("credit-default-rate", "credit", &["--rows", "500", "--operator", "harbour-bank"]);
+    assert!(text.contains("may be refused on real ones") && text.contains("table.own_measure"), "{text}");
+    let (_, err, code) = rehearse("credit-default-rate", "credit", &["--operator", "Not A Name"]);
+    assert!(code == 1 && err.contains("name an organisation"), "{err}");
+}
+
+#[test]
 fn an_undeclared_import_is_named_before_any_upload() {
     let (_, err, code) = rehearse("undeclared-import", "credit", &[]);
     assert_eq!(code, 1);

@@ -89,6 +89,8 @@ pub struct ResolvedMember {
     pub level: SecurityLevel,
     /// The loaded columns, in the order of `PlanMember::columns`: indexes into the entry.
     pub columns: Vec<u16>,
+    /// Indexes of the entry's columns that together are unique; empty: none are.
+    pub unique: Vec<u16>,
 }
 
 /// Where a granted column comes from.
@@ -121,10 +123,16 @@ impl FusionPlan {
     /// # Errors
     /// The first rule that forbids it.
     pub fn validate(&self, catalogue: &BTreeMap<DatasetId, &CatalogueEntry>) -> Result<ResolvedPlan, Refused> {
+        self.validate_for(catalogue, &self.id.name().clone().into())
+    }
+
+    /// The same for an operator, so that the plan knows which members are its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn validate_for(&self, catalogue: &BTreeMap<DatasetId, &CatalogueEntry>, operator: &OrgId) -> Result<ResolvedPlan, Refused> {
         let inputs = catalogue.iter().map(|(id, entry)| (id.clone(), MemberInput { entry, version: None })).collect();
-        let nobody: OrgId = self.id.name().clone().into();
-        let today = Date::from_days(0);
-        Resolver::new(self, &inputs, &RunContext { operator: &nobody, purpose: "", today, threads: 1 })?.finish()
+        Resolver::new(self, &inputs, &RunContext { operator, purpose: "", today: Date::from_days(0), threads: 1 })?.finish()
     }
 
     /// Resolves the plan over pinned versions for a run.
@@ -240,6 +248,7 @@ impl<'a> Resolver<'a> {
                 owner: entry.owner().clone(),
                 level: entry.security_level,
                 columns: member.columns.clone(),
+                unique: entry.unique.clone(),
             });
         }
         let purpose = self.run.purpose.to_owned();

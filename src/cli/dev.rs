@@ -1,7 +1,7 @@
 //! A module on its author's own machine: a new one from the template, and a run on synthetic rows through the same worlds, limits and
 //! rules as on the server. No server, no real data, no agreement.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -20,7 +20,7 @@ use super::releases::artefact_text;
 use super::server::worker_beside;
 use crate::catalog::{CatalogueEntry, FusionPlan, ResolvedPlan, synthetic_view};
 use crate::clock::{CHINA_UTC_OFFSET_S, Clock, SystemClock};
-use crate::gate::{Decision, JobFacts, RawOutput};
+use crate::gate::{Conditions, Decision, JobFacts, RawOutput, own_notices};
 use crate::id::{DatasetId, JobId, ModuleDigest, Name, OrgId, PrincipalId};
 use crate::jobs::{coded_columns, derived_column, judge_models};
 use crate::policy::{ActivePolicy, ReleasePolicy};
@@ -66,6 +66,9 @@ pub struct Run {
     /// Folder with the catalogue entries of its datasets, TOML.
     #[arg(long, value_name = "DIR")]
     entries: PathBuf,
+    /// The organisation that it would run for: figures over columns of its own are judged as on real data.
+    #[arg(long, value_name = "ORG")]
+    operator: Option<String>,
     /// Rows.
     #[arg(long, default_value_t = 10_000)]
     rows: u32,
@@ -129,7 +132,14 @@ impl Stage {
     fn set(files: Files, run: &Run) -> Result<Self, CliError> {
         let entries = entries(files, &run.entries)?;
         let plan = FusionPlan::parse(&files.read_text(&run.plan)?)?;
-        let resolved = plan.validate(&entries.iter().map(|(id, entry)| (id.clone(), entry)).collect())?;
+        let catalogue = entries.iter().map(|(id, entry)| (id.clone(), entry)).collect();
+        let resolved = match &run.operator {
+            Some(operator) => {
+                let operator = operator.parse().map_err(|e| CliError::failed(format!("`{operator}`: {e}"), "name an organisation"))?;
+                plan.validate_for(&catalogue, &operator)?
+            }
+            None => plan.validate(&catalogue)?,
+        };
         let policy = run.policy.as_ref().map(|path| files.read_text(path)).transpose()?.unwrap_or_else(|| STANDARD_POLICY.to_owned());
         let policy = ReleasePolicy::parse(&policy).map_err(|e| CliError::failed(e, "compare it with policies/release/standard.toml"))?;
         let worker = match &run.worker {
@@ -164,6 +174,8 @@ impl Stage {
     /// The same decision as on the server, on outputs that are made up.
     fn decide(&self, run: &Run, view: &View, output: GuestOutput) -> Result<Value, CliError> {
         let GuestOutput { derived, tables, models, .. } = output;
+        let (conditions, unjudged) = Conditions::on_synthetic(&self.resolved, None);
+        let notices = own_notices(&tables, &unjudged, &self.policy);
         let mut columns: Vec<_> = view.granted().map(|(column, _)| column.clone()).collect();
         columns.extend(derived.iter().map(|(declared, _)| derived_column(declared)));
         let (tables, judged) = if tables.is_empty() && models.is_empty() {
@@ -176,7 +188,7 @@ impl Stage {
             let reduced = if tables.is_empty() {
                 None
             } else {
-                Some(engine.reduce(tables, derived, &BTreeSet::new()).map_err(|e| worker_failed(&e))?.0)
+                Some(engine.reduce(tables, derived, conditions.own()).map_err(|e| worker_failed(&e))?.0)
             };
             (reduced.unwrap_or_default(), Some(judged))
         };
@@ -203,7 +215,7 @@ impl Stage {
         let mut key = [0; 32];
         key.iter_mut().zip(run.seed.to_le_bytes()).for_each(|(to, from)| *to = from);
         match Decision::decide(raw, facts, &self.policy, &SealKey::from_bytes(&key), &RoundingKey::new(&key)) {
-            Ok(decision) => Ok(decision.rehearsal()),
+            Ok(decision) => Ok(decision.rehearsal_with(&notices)),
             Err(crate::gate::DecideError::Refused(refused)) => Err(refused.into()),
             Err(crate::gate::DecideError::Store(error)) => Err(failed(&error)),
         }
@@ -278,6 +290,10 @@ fn rehearse(files: Files, run: &Run) -> Result<Answer, CliError> {
     }
     for output in decided.as_array().into_iter().flatten() {
         text.push_str(&format!("\n--- {}\n{}", verdict(output), rehearsed(output)));
+        for notice in output.get("on_real_data").and_then(Value::as_array).into_iter().flatten() {
+            let told = RefusalText::read(notice).map_or_else(|| plain(notice), |r| r.to_string());
+            text.push_str(&format!("\nnot judged on synthetic rows, and may be refused on real ones:\n{told}"));
+        }
     }
     Ok(Answer::text(json!({ "imports": compiled.imports, "rows": view.rows(), "log": log, "outputs": decided }), text))
 }

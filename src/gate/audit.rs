@@ -4,14 +4,16 @@
 //!
 //! A table that reviewers release later counts from then on: what is read is the state of the releases themselves. It is judged once more
 //! in the transaction that releases it, against what was released meanwhile (`again`). A table that fails waits for a checker, under the one text of everything that waits; the cause stands in the evidence and in a leaf that neither the
-//! operator nor a provider reads. How many tables of an operator on a namespace ended for a reason that depends on data is counted, for
-//! each is a bit; beyond the policy's number every further one waits.
+//! operator nor a provider reads. How many outputs of an operator on a namespace, tables and models, ended for a reason that depends on data is
+//! counted, for each is a bit; beyond the policy's number every further one waits, whatever its data says (`cap`).
 
 mod again;
+mod cap;
 mod shown;
 mod universe;
 
 pub(in crate::gate) use again::{count_hold, meanwhile};
+pub(in crate::gate) use cap::never_leaves;
 
 use protocol::contributors::Contributors;
 use protocol::seal::SealKey;
@@ -28,7 +30,7 @@ use super::own;
 use super::record::ReleaseState;
 use super::recovery;
 use crate::clock::Timestamp;
-use crate::id::{Name, OrgId, ReleaseId};
+use crate::id::{Name, ReleaseId};
 use crate::policy::{ActivePolicy, ReleasePolicy};
 use crate::sdc::{self, Fate, NotReleased};
 use crate::store::artefacts::Artefacts;
@@ -53,7 +55,7 @@ pub const MIGRATION_SEEN: Migration =
 /// Memberships of released cells that are read for one audit; beyond, the table is held.
 const MEMBERSHIPS_MAX: usize = 20_000_000;
 
-/// Why a table ended as it did, for a reason that depends on data.
+/// Why an output ended as it did, for a reason that depends on data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Cause {
@@ -71,7 +73,7 @@ enum Cause {
     Holds,
     /// A hidden cell could not be protected.
     Attacker,
-    /// A rule refused the whole table for what its data is.
+    /// A rule refused the whole table, or the model, for what its data is.
     Refused,
     /// Too few units behind a version of the operator's own data.
     OwnUnits,
@@ -97,13 +99,14 @@ pub(super) struct Told {
     pub(super) conditions: Conditions,
 }
 
-/// The audit of one job's tables, which come first among its outputs.
+/// The audit of one job's tables, which come first among its outputs, and what the data refused of its models, which come last.
 #[derive(Default)]
 pub(super) struct Audit {
     on: Option<(Name, String)>,
     contributors: Option<Contributors>,
     conditions: Conditions,
     tables: Vec<Table>,
+    models: Vec<Option<Cause>>,
     /// Leaf of the last table that was released on the namespace when these were judged, 0 for none; `None`: not judged.
     seen: Option<u64>,
     /// Versions of the operator's own data, and their units.
@@ -131,6 +134,11 @@ impl Audit {
             Err(_) => {}
         }
         self.tables.push(noted);
+    }
+
+    /// Notes what the rules said of the next model. That it waits is no news: every model does.
+    pub(super) fn note_model<T>(&mut self, verdict: &Result<T, NotReleased>) {
+        self.models.push(matches!(verdict, Err(NotReleased::RefusedByData { .. })).then_some(Cause::Refused));
     }
 
     /// What an output's cells consist of, to be sealed.
@@ -186,15 +194,17 @@ impl Audit {
         facts: &JobFacts,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let (Some(table), Some((namespace, base))) = (self.tables.get(at), &self.on) else { return Ok(()) };
+        let Some((namespace, base)) = &self.on else { return Ok(()) };
         if let Some(used) = self.own.as_ref().filter(|_| at == 0) {
             used.record(tx, facts, namespace)?;
         }
-        if table.sets.is_some() && state != ReleaseState::Refused {
+        if let Some(table) = self.tables.get(at).filter(|table| table.sets.is_some())
+            && state != ReleaseState::Refused
+        {
             let sql = "INSERT INTO audit_table (release, namespace, base, equations, seen) VALUES (?1, ?2, ?3, ?4, ?5)";
             tx.prepare_cached(sql)?.execute(params![release, namespace, base, table.equations, self.seen.unwrap_or(0)])?;
         }
-        if let Some(cause) = table.cause {
+        if let Some(cause) = self.cause(at) {
             let word = serde_json::to_value(cause).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
             let sql = "INSERT INTO audit_hold (namespace, org, release, cause, at) VALUES (?1, ?2, ?3, ?4, ?5)";
             tx.prepare_cached(sql)?.execute(params![namespace, facts.org, release, word, now])?;
@@ -258,15 +268,10 @@ fn universe<'a>(
     Ok(universe)
 }
 
-/// Ends of an operator's tables on a namespace that depended on data, since `since`.
-fn holds(connection: &Connection, org: &OrgId, namespace: &Name, since: Timestamp) -> Result<u32, StoreError> {
-    let sql = "SELECT count(*) FROM audit_hold WHERE org = ?1 AND namespace = ?2 AND at >= ?3";
-    Ok(connection.prepare_cached(sql)?.query_row(params![org, namespace, since], |r| r.get(0))?)
-}
-
 impl Decision {
-    /// Judges every table against all that was released before on its namespace, and against the job's tables before it. To be called
-    /// before [`Decision::seal`], one job at a time: a table that was released meanwhile makes these wait.
+    /// Judges every table against all that was released before on its namespace, and against the job's tables before it; then counts what
+    /// depended on data, and makes wait what is one too many. To be called [`Decision::seal`], one job at a time: a table that was released meanwhile makes these
+    /// wait.
     ///
     /// # Errors
     /// What the store says.
@@ -282,19 +287,29 @@ impl Decision {
         let rules = policy.rules();
         let earlier = released(connection, &namespace)?;
         self.audit.seen = Some(last(&earlier));
-        if self.audit.tables.is_empty() {
-            return Ok(());
+        if !self.audit.tables.is_empty() {
+            self.judge_tables(connection, artefacts, rules, own_key, (&namespace, &base), &earlier)?;
         }
-        let own_cause = self.audit.judge_own(connection, own_key, &self.facts, &namespace, rules.audit.own_units_min)?;
-        let mut universe = universe(connection, artefacts, &base, rules, &earlier.iter().collect::<Vec<_>>())?;
-        let since = now.plus_s(-86_400 * i64::from(rules.audit.holds_window_days));
-        let mut held = holds(connection, &self.facts.org, &namespace, since)?;
-        let lost = recovery::tables_wait(connection, &namespace)?;
+        self.cap(connection, &namespace, &rules.audit, now)
+    }
+
+    fn judge_tables(
+        &mut self,
+        connection: &Connection,
+        artefacts: &Artefacts,
+        rules: &ReleasePolicy,
+        own_key: &SealKey,
+        (namespace, base): (&Name, &str),
+        earlier: &[Earlier],
+    ) -> Result<(), StoreError> {
+        let own_cause = self.audit.judge_own(connection, own_key, &self.facts, namespace, rules.audit.own_units_min)?;
+        let mut universe = universe(connection, artefacts, base, rules, &earlier.iter().collect::<Vec<_>>())?;
+        let lost = recovery::tables_wait(connection, namespace)?;
         let k = rules.table.min_frequency;
         for (table, decided) in self.audit.tables.iter_mut().zip(&mut self.outputs) {
             if table.cause.is_none() && !matches!(decided.outcome, Outcome::Refuse(_)) {
                 let (cause, told) = universe.judge(table.sets.as_ref(), table.equations, earlier.len())?;
-                table.cause = own_cause.or(cause).or((held >= rules.audit.holds_max).then_some(Cause::Holds));
+                table.cause = own_cause.or(cause);
                 let mut evidence: serde_json::Value = serde_json::from_slice(&decided.evidence).unwrap_or_default();
                 if let Some(fields) = evidence.as_object_mut() {
                     fields.insert("audit".to_owned(), told);
@@ -308,7 +323,6 @@ impl Decision {
             if (lost || table.cause.is_some()) && decided.outcome == Outcome::Release {
                 decided.outcome = Outcome::Hold;
             }
-            held = held.saturating_add(u32::from(table.cause.is_some()));
         }
         Ok(())
     }

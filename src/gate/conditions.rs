@@ -2,7 +2,9 @@
 //! catalogue. Two cells of the same rows under different conditions tell that nobody is in one and not in the other.
 //!
 //! A value of an operator's own column is one of its version: the same rows with the same value in a version that changed another unit's value
-//! would tell that this unit is not among them.
+//! would tell that this unit is not among them. Likewise who is in a view that an operator's own dataset chooses, and how often: the same rows
+//! under two versions tell that none whom one of them left out, or counted twice, is among them. So a version is a condition of its own, also
+//! where it is the same rows imported again, of which an equal cell tells nothing: that waits too.
 //!
 //! Conditions are compared by form, not by meaning. Ranges of a number, a date or an hour are the exception: however many filters, bands
 //! and labels say it, and whatever goes without saying by the column's declared bounds. What is the same in another form counts as
@@ -10,13 +12,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::plan::{ColumnRef, FilterOp, JoinKind, Literal, RowFilter, Transform};
+use protocol::plan::{ColumnRef, FilterOp, JoinKind, Literal, RowFilter, Transform, ViewType};
 use protocol::schema::{ColumnSchema, ColumnType};
-use protocol::table::{Cell, KeyDomain, TableHeader};
+use protocol::table::{Cell, KeyDomain, TableHeader, TableRequest};
 use serde::Serialize;
 
 use crate::catalog::ResolvedPlan;
 use crate::id::ModuleDigest;
+use crate::policy::ActivePolicy;
+use crate::refusal::{self, Refused};
+
+/// Possible values of an operator's own column up to which made-up ones are judged: then some thousand rows have enough of each.
+const OWN_VALUES_MAX: u64 = 100;
 
 /// A granted column: where it comes from.
 struct Source {
@@ -123,6 +130,30 @@ impl Set {
     }
 }
 
+/// What the author of a module is told of tables that measure one of the `unjudged` columns: the rule as it would refuse, with the table's and
+/// the measure's name.
+pub fn own_notices(tables: &[TableRequest], unjudged: &BTreeSet<String>, policy: &ActivePolicy) -> Vec<(String, Refused)> {
+    let threshold = format!("{} units", policy.rules().table.min_frequency);
+    let of = |table: &TableRequest| {
+        let measured = table.measures.iter().find(|m| m.column.as_ref().is_some_and(|column| unjudged.contains(column)))?;
+        let refused = Refused::new(&refusal::TABLE_OWN_MEASURE).threshold(threshold.clone()).subject(&measured.name);
+        Some((table.name.clone(), refused))
+    };
+    tables.iter().filter_map(of).collect()
+}
+
+/// Whether a member has a part in which rows a view has, and how often. One that is attached by columns that are unique in it, to rows that
+/// stay without it, and that no other is attached to, has none.
+fn chooses(plan: &ResolvedPlan, index: u16) -> bool {
+    let joined = index.checked_sub(1).and_then(|i| plan.fuse.joins.get(usize::from(i)));
+    let (Some(join), Some(member)) = (joined.filter(|join| join.kind == JoinKind::Left), plan.members.get(usize::from(index))) else {
+        return true;
+    };
+    let on: BTreeSet<u16> = join.on.iter().filter_map(|(_, column)| member.columns.get(usize::from(*column)).copied()).collect();
+    let once = !member.unique.is_empty() && member.unique.iter().all(|column| on.contains(column));
+    !once || plan.fuse.joins.iter().any(|other| other.on.iter().any(|(from, _)| from.member == index))
+}
+
 impl Conditions {
     /// Those of a plan's rows, and where its granted columns come from. `module` derived what else there is.
     pub fn of(plan: &ResolvedPlan, module: Option<&ModuleDigest>) -> Self {
@@ -136,6 +167,10 @@ impl Conditions {
             Some((column.clone(), format!("{}{version}.{}", resolved.dataset, column.name)))
         };
         for (member, index) in plan.fuse.members.iter().zip(0u16..) {
+            if member.operator_owned && chooses(plan, index) {
+                let version = plan.members.get(usize::from(index)).map(|m| (&m.dataset, m.version.map_or(0, |v| v.version)));
+                all.plan.texts.extend(version.map(|(dataset, version)| format!("by {dataset}@{version}")));
+            }
             let join = index.checked_sub(1).and_then(|i| plan.fuse.joins.get(usize::from(i)));
             if join.is_some_and(|join| join.kind != JoinKind::Inner) {
                 continue;
@@ -157,6 +192,20 @@ impl Conditions {
             all.columns.insert(output.name.clone(), Source { column, path, transform: output.transform.clone() });
         }
         all
+    }
+
+    /// Those of a plan over made-up rows, and the operator's own columns of which figures are not judged there. Made-up values of one
+    /// that can have many are as good as all different, whatever the real ones are: its author is told the rule instead ([`own_notices`]).
+    pub fn on_synthetic(plan: &ResolvedPlan, module: Option<&ModuleDigest>) -> (Self, BTreeSet<String>) {
+        let mut all = Self::of(plan, module);
+        let few = |source: &Source| match ViewType::after(&source.column.ty, &source.transform) {
+            Some(ViewType::Number { min, max, .. }) => max.abs_diff(min) < OWN_VALUES_MAX,
+            Some(ViewType::Category { .. }) => true,
+            _ => false,
+        };
+        let (judged, many) = std::mem::take(&mut all.own).into_iter().partition(|name| all.columns.get(name).is_some_and(few));
+        all.own = judged;
+        (all, many)
     }
 
     /// Granted columns that the operator owns.

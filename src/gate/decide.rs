@@ -194,17 +194,13 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    /// The decision, with what the rules about derived numbers add: a key of them refuses the table, a measure holds it.
-    fn with_derived(mut self, table: &TableOutput, derived: &BTreeSet<&str>) -> Result<Self, DecideError> {
-        match sdc::judge_derived(&table.header.request, derived) {
-            Err(why) => return refused(&self.name, OutputKind::Table, why.into()),
-            Ok(Some(why)) if self.outcome == Outcome::Release => {
-                self.outcome = Outcome::Hold;
-                self.checks.push(checks::held(&why));
-            }
-            Ok(_) => {}
+    /// The decision, which waits where a figure is over a number that the module derived.
+    fn waiting(mut self, why: Option<&Refused>) -> Self {
+        if let Some(why) = why.filter(|_| self.outcome == Outcome::Release) {
+            self.outcome = Outcome::Hold;
+            self.checks.push(checks::held(why));
         }
-        Ok(self)
+        self
     }
 }
 
@@ -241,12 +237,20 @@ impl Decision {
         let derived: BTreeSet<String> = raw.derived_numbers().into_iter().map(str::to_owned).collect();
         let mut audit = Audit::of(raw.contributors.take());
         for (table, verdict) in raw.tables.iter().zip(sdc::decide_tables(&tables, &deciding)) {
+            // A key that the module derived is refused whatever the data says.
+            let judged = sdc::judge_derived(&table.header.request, &derived.iter().map(String::as_str).collect());
+            let (verdict, waits) = match judged {
+                Ok(waits) => (verdict, waits),
+                Err(refused) => (Err(refused.into()), None),
+            };
             audit.note(table, &verdict);
-            outputs.push(decide_one_table(table, verdict, policy)?.with_derived(table, &derived.iter().map(String::as_str).collect())?);
+            outputs.push(decide_one_table(table, verdict, policy)?.waiting(waits.as_ref()));
         }
         for (index, model) in raw.models.iter().enumerate() {
             let evidence = raw.evidence_of(index, policy.rules().model.significant_digits);
-            outputs.push(decide_one_model(model, evidence, &raw.columns, raw.units, policy)?);
+            let verdict = judge_one_model(model, evidence, &raw.columns, raw.units, policy);
+            audit.note_model(&verdict);
+            outputs.push(decide_one_model(model, verdict, policy)?);
         }
         Ok(Self { facts, policy_digest: policy.digest(), outputs, models: raw.models, commitment, audit })
     }
@@ -254,6 +258,11 @@ impl Decision {
     /// What would have been decided, for the author of a module that ran on synthetic data. No output of real data comes here:
     /// [`Decision::seal`] is its only way.
     pub fn rehearsal(&self) -> serde_json::Value {
+        self.rehearsal_with(&[])
+    }
+
+    /// The same with notices of rules that made-up rows say nothing of, by name of the table.
+    pub fn rehearsal_with(&self, notices: &[(String, Refused)]) -> serde_json::Value {
         let outputs = self.outputs.iter().map(|o| {
             let (outcome, refusal) = match &o.outcome {
                 Outcome::Release => ("release", None),
@@ -262,7 +271,14 @@ impl Decision {
             };
             let artefact: serde_json::Value = serde_json::from_slice(&o.artefact).unwrap_or_default();
             let checks: Vec<Check> = o.checks.iter().cloned().map(Check::for_operator).collect();
-            serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": checks, "artefact": artefact })
+            let mut told =
+                serde_json::json!({ "name": o.name, "kind": o.kind, "outcome": outcome, "refusal": refusal, "checks": checks, "artefact": artefact });
+            let notices: Vec<&Refused> =
+                notices.iter().filter(|(table, _)| o.kind == OutputKind::Table && *table == o.name).map(|(_, notice)| notice).collect();
+            if let Some(fields) = told.as_object_mut().filter(|_| !notices.is_empty()) {
+                fields.insert("on_real_data".to_owned(), serde_json::json!(notices));
+            }
+            told
         });
         serde_json::Value::Array(outputs.collect())
     }
@@ -313,21 +329,28 @@ fn decide_one_table(
     }
 }
 
-fn decide_one_model(
+fn judge_one_model(
     model: &Model,
     evidence: Option<&ModelEvidence>,
     columns: &[ViewColumn],
     units: u64,
     policy: &ActivePolicy,
-) -> Result<Decided, DecideError> {
-    let name = model.name();
+) -> Result<(sdc::DecidedModel, sdc::ModelReport), sdc::NotReleased> {
     // A feature is a column that the module was handed or derived: other text would be a way out.
     if model.validate_features(|name| columns.iter().find(|c| c.name == name).map(|c| c.ty.clone())).is_err() {
-        return refused(name, OutputKind::Model, Refused::new(&refusal::MODEL_INVALID).into());
+        return Err(Refused::new(&refusal::MODEL_INVALID).into());
     }
-    match sdc::decide_model(model, evidence, policy, units) {
+    sdc::decide_model(model, evidence, policy, units)
+}
+
+fn decide_one_model(
+    model: &Model,
+    verdict: Result<(sdc::DecidedModel, sdc::ModelReport), sdc::NotReleased>,
+    policy: &ActivePolicy,
+) -> Result<Decided, DecideError> {
+    match verdict {
         Ok((shown, report)) => Ok(Decided {
-            name: name.to_owned(),
+            name: model.name().to_owned(),
             kind: OutputKind::Model,
             // A model always waits for a person, whatever the policy says.
             outcome: Outcome::Hold,
@@ -335,7 +358,7 @@ fn decide_one_model(
             checks: checks::model(policy.rules(), &shown, &report),
             artefact: canonical(&shown)?,
         }),
-        Err(why) => refused(name, OutputKind::Model, why),
+        Err(why) => refused(model.name(), OutputKind::Model, why),
     }
 }
 

@@ -32,7 +32,7 @@ mod verification;
 pub use audit::{MIGRATION as AUDIT, MIGRATION_SEEN as AUDIT_SEEN};
 pub use bundle::{Bundle, Cause, Checked, Fault, Part, bundle, verify};
 pub use checks::Check;
-pub use conditions::Conditions;
+pub use conditions::{Conditions, own_notices};
 pub use decide::{DERIVED, DecideError, Decision, JobFacts, JudgedModels, Outcome, OutputKind, RawOutput, SourceFact};
 pub use freeze::{Frozen, MIGRATION as FREEZE, Reach, all_standing, lift, set, stopped};
 pub use issuers::{IssuerRow, NewIssuer, issuer, issuers, register_issuer, revoke_issuer};

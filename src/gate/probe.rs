@@ -149,11 +149,6 @@ pub struct ParameterShown {
 }
 
 impl Decision {
-    /// Whether a model waits for review: then it is probed.
-    pub fn holds_a_model(&self) -> bool {
-        self.outputs.iter().any(|o| o.kind == OutputKind::Model && o.outcome == Outcome::Hold)
-    }
-
     /// Adds what a probe found to the evidence of every model that waits. The same check stands with each, whatever was found: the
     /// operator sees checks.
     ///

@@ -222,7 +222,7 @@ pub(super) fn resolve(connection: &Connection, spec: &JobSpec, threads: u16) -> 
     for_jobs(&plan)?;
     let newest = entries(connection, &plan, None)?;
     let catalogue: BTreeMap<DatasetId, &CatalogueEntry> = newest.iter().map(|(id, e)| (id.clone(), &e.entry)).collect();
-    let checked = plan.validate(&catalogue)?;
+    let checked = plan.validate_for(&catalogue, &spec.org)?;
     if spec.synthetic_rows.is_some() {
         return Ok(Prepared { resolved: checked, module, fold: None });
     }

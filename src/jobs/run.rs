@@ -13,7 +13,7 @@ use super::service::Jobs;
 use super::spec::JobSpec;
 use super::state::{Event, State};
 use crate::catalog::SyntheticError;
-use crate::gate::{Conditions, DecideError, Decision, JobFacts, ReleaseState};
+use crate::gate::{Conditions, DecideError, Decision, JobFacts, ReleaseState, own_notices};
 use crate::id::OrgId;
 use crate::policy::{ActivePolicy, release};
 use crate::refusal::{self, Refused};
@@ -125,7 +125,7 @@ impl Jobs {
         let providers = facts.providers();
         let Produced { raw, doors, report, .. } = produced;
         let mut decision = Decision::decide(raw, facts, &policy, &job_key, &self.rounding())?;
-        if decision.holds_a_model() {
+        if self.store().db.read_blocking(|c| decision.is_probed(c, &policy, self.now()))? {
             let (drawn, commitment) = (policy.rules().model.probe_units, *decision.commitment());
             let units = report.get("units").and_then(serde_json::Value::as_u64).unwrap_or(0);
             let probed = Probed { spec: &job.spec, prepared: &prepared, job_key: &job_key, units, drawn, commitment };
@@ -225,8 +225,8 @@ impl Jobs {
         // The guest is gone, and its memory given back: nothing is held while this waits.
         let [engine] = self.workers().reserve([WorkerRole::Engine], Patience::Job, switch)?;
         let mut engine = self.workers().attach(&view, engine, switch)?;
-        // Made-up values of the operator's own columns are as good as all different: what is asked of real ones would refuse every figure.
-        let conditions = Conditions::default();
+        let (conditions, unjudged) = Conditions::on_synthetic(&prepared.resolved, Some(digest));
+        let notices = own_notices(&output.tables, &unjudged, &policy);
         let produced = match self.reduce(&mut engine, &view, output, &prepared.resolved, (conditions, Some(&policy))) {
             Err(RunError::Failed(error)) => {
                 let refusal = match error {
@@ -244,7 +244,7 @@ impl Jobs {
         let rounding = RoundingKey::new(job_key.as_bytes());
         let decision = Decision::decide(produced.raw, self.facts(job, &prepared), &policy, &job_key, &rounding)?;
         let commitment = Some(crate::gate::hex(decision.commitment()));
-        let ending = Ending { result: Some(decision.rehearsal()), log: Some(log), commitment, ..Ending::default() };
+        let ending = Ending { result: Some(decision.rehearsal_with(&notices)), log: Some(log), commitment, ..Ending::default() };
         Ok(self.end(job, Event::Decided { held: false }, ending)?)
     }
 }

@@ -36,7 +36,7 @@ pub struct JobSpec {
     pub sources: Vec<PinnedSource>,
     /// Rows of synthetic data; `None` on real data.
     pub synthetic_rows: Option<u64>,
-    /// Day on which consent is looked up, China Standard Time.
+    /// Day of the first submission, China Standard Time: consent is looked up on it, through repeats, restarts and replays.
     pub today: Date,
 }
 

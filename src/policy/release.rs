@@ -104,7 +104,8 @@ pub enum Rounding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRules {
-    /// Holds and refusals that depend on data, of one operator in one namespace within the window; after that every table is held.
+    /// Holds and refusals that depend on data, of one operator in one namespace within the window; after that every table and model is held
+    /// that is not refused whatever the data says.
     pub holds_max: u32,
     /// The window, in days.
     pub holds_window_days: u16,

@@ -56,6 +56,7 @@ fn attack(scale: &Scale) -> Score {
     scorers.extend(figures::smuggling(w, b, r, scale.rooms));
     scorers.extend(own_rows::all(w, b, r, scale.own));
     scorers.extend(own_rows::weights(w, b, r, scale.own));
+    scorers.extend(own_rows::members(w, b, r, scale.own));
     println!("{:.0} s: all is asked", started.elapsed().as_secs_f64());
     let answers = world.answers(&batch);
     let mut score = Score::default();

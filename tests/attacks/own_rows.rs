@@ -129,3 +129,28 @@ pub fn weights(world: &World, batch: &mut Batch, random: &mut Random, count: usi
     }
     scorers
 }
+
+/// Twelve people stand in one version and not in the other; whatever cell is the same in both has none of them. They are enough for any
+/// difference, and all alike: had the last one an illness, so would the cell tell.
+pub fn members(world: &World, batch: &mut Batch, random: &mut Random, count: usize) -> Vec<Scorer> {
+    let module = world.approved(0, &Script::default().table("t", "ill", "n:count"));
+    let all = visits(random.next());
+    let room = world.room("ownmembers", all.clone(), &[(500..700).map(|p| (p, 0)).collect()]);
+    let plan = world.plan(&room, 0, "p", "", true);
+    let whole = world.ask(batch, 0, &plan, &module);
+    let is_ill = |person: u64| all.iter().any(|v| v.person == person && v.ill == 1);
+    let healthy: Vec<u64> = (500..700).filter(|p| !is_ill(*p)).collect();
+    let mut scorers: Vec<Scorer> = Vec::new();
+    for chosen in healthy.chunks_exact(crate::world::K + 2).take(count) {
+        let chosen = chosen.to_vec();
+        world.import(&room.name, 0, &(500..700).filter(|p| !chosen.contains(p)).map(|p| (p, 0)).collect::<Vec<_>>());
+        let asked = world.ask(batch, 0, &plan, &module);
+        scorers.push(Box::new(move |answers| {
+            let ill = |asked| answers.of(asked, "t").figure(&["1"], "n");
+            let found = ill(asked).zip(ill(whole)).is_some_and(|(a, b)| a == b);
+            vec![Trial::of("own_members", found.then(|| format!("none of {chosen:?} was ill")))]
+        }));
+    }
+    assert!(!scorers.is_empty(), "nobody is healthy");
+    scorers
+}

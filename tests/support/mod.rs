@@ -91,6 +91,39 @@ pub fn fusebox(arguments: &[&str]) -> (String, String, i32) {
     (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
 }
 
+/// How the ready line of a server begins.
+const READY: &str = "{\"";
+
+/// A server on a data directory, under a clock that stands: this test binary once more, as a process of its own.
+pub struct Clocked {
+    pub data: PathBuf,
+    /// Seconds since 1970.
+    pub now_s: i64,
+}
+
+impl Clocked {
+    const DATA: &'static str = "FUSEBOX_TEST_SERVE";
+    const NOW: &'static str = "FUSEBOX_TEST_NOW_S";
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "midnight::serves_under_a_clock_that_stands", "--nocapture"]);
+        command.env(Self::DATA, &self.data).env(Self::NOW, self.now_s.to_string());
+        command
+    }
+
+    /// What the process was started with; `None` where it is no such server.
+    pub fn of_environment() -> Option<Self> {
+        let data = std::env::var_os(Self::DATA)?.into();
+        Some(Self { data, now_s: std::env::var(Self::NOW).unwrap().parse().unwrap() })
+    }
+
+    /// Says that it is ready.
+    pub fn ready(url: &str) {
+        println!("\n{}", json!({ "ready": true, "url": url }));
+    }
+}
+
 /// A running server on a data directory of its own. Killed when dropped.
 pub struct Server {
     child: Option<Child>,
@@ -105,6 +138,8 @@ pub struct Server {
     /// Further arguments of `serve`.
     pub arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Where its clock stands, in seconds since 1970; else it has the machine's. Counts from the next start on.
+    pub clock_s: Option<i64>,
 }
 
 impl Server {
@@ -135,6 +170,7 @@ impl Server {
             people: Mutex::default(),
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
             environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            clock_s: None,
         };
         server.launch();
         server
@@ -149,25 +185,18 @@ impl Server {
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.log")).unwrap();
-        let mut child = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data", self.data().to_str().unwrap()])
-            // A test may bring its own worker.
-            .args(
-                (!self.arguments.iter().any(|a| a == "--worker"))
-                    .then(|| ["--worker".into(), worker().into_os_string()])
-                    .into_iter()
-                    .flatten(),
-            )
-            .args(&self.arguments)
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let command = match self.clock_s {
+            None => self.command(),
+            Some(now_s) => Clocked { data: self.data(), now_s }.command(),
+        };
+        let mut child =
+            { command }.envs(self.environment.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
+        // Under a clock of its own the test harness speaks first.
+        while !line.contains(READY) && out.read_line(&mut line).unwrap() > 0 {
+            line.replace_range(..line.find(READY).unwrap_or(line.len()), "");
+        }
         // Whatever else it says is kept: `server.out`.
         let mut kept = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.out")).unwrap();
         kept.write_all(line.as_bytes()).unwrap();
@@ -179,6 +208,17 @@ impl Server {
         for client in self.people.lock().unwrap().values_mut() {
             client.url.clone_from(&self.url);
         }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data", self.data().to_str().unwrap()]);
+        // A test may bring its own worker.
+        if !self.arguments.iter().any(|a| a == "--worker") {
+            command.arg("--worker").arg(worker());
+        }
+        command.args(&self.arguments);
+        command
     }
 
     /// Its process.

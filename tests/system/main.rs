@@ -17,6 +17,7 @@ mod crash;
 mod differences;
 mod lifecycle;
 mod log;
+mod midnight;
 mod models;
 mod probe;
 mod random;
