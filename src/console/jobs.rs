@@ -5,7 +5,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Posted, Shown, Trouble};
-use super::json::{figure, list as items, some, text, texts, time};
+use super::fields::Titles;
+use super::frame::LISTS;
+use super::json::{figure, find, list as items, some, text, texts, time};
 use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
 use super::preview;
 use super::releases::{state, tone};
@@ -131,7 +133,14 @@ pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
         .add(w.recipient, Cell::text(text(&job, "/recipient")))
         .add(w.commitment, Cell::code(text(&job, "/commitment")));
     page = page.section(Section::new("facts", w.job).facts(facts));
-    Ok(results(&desk, page, &job, ended).show())
+    let titles = titles(&desk, &job).await?;
+    Ok(results(&desk, page, &job, ended, &titles).show())
+}
+
+/// What the columns of the job's view are called.
+async fn titles(desk: &Desk, job: &Value) -> Result<Titles, Trouble> {
+    let (plans, datasets) = (desk.get_as(LISTS, "/v1/plans").await?, desk.get("/v1/datasets").await?);
+    Ok(Titles::of(find(&plans, "/id", text(job, "/plan")), &datasets))
 }
 
 fn phases(desk: &Desk, job: &Value, word: &str, ended: bool) -> Section {
@@ -150,7 +159,7 @@ fn phases(desk: &Desk, job: &Value, word: &str, ended: bool) -> Section {
     section.form(Form::new(format!("/console/jobs/{}/cancel", text(job, "/id")), desk.mark(), w.cancel).quiet())
 }
 
-fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool) -> super::desk::Page {
+fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool, titles: &Titles) -> super::desk::Page {
     let w = desk.w();
     let failure = text(job, "/failure");
     if !failure.is_empty() {
@@ -165,7 +174,7 @@ fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool) -
     for output in items(job, "/result") {
         let word = text(output, "/outcome");
         let section = Section::new("synthetic", format!("{}: {} ({word})", w.synthetic_result, text(output, "/name")));
-        page = page.section(preview::artefact(desk, section, output.get("artefact").unwrap_or(&Value::Null)));
+        page = page.section(preview::artefact(desk, section, titles, output.get("artefact").unwrap_or(&Value::Null)));
     }
     let log = text(job, "/log");
     if !log.is_empty() {
@@ -173,7 +182,7 @@ fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool) -
     }
     if some(job, "/report") {
         let report = job.get("report").unwrap_or(&Value::Null);
-        page = page.section(preview::evidence(desk, Section::new("report", w.report), report));
+        page = page.section(preview::evidence(desk, Section::new("report", w.report), titles, report));
     }
     page
 }

@@ -304,6 +304,8 @@ pub(super) enum Part {
     Choose { action: String, name: &'static str, label: String, options: Vec<(String, String)>, value: String, submit: String },
     /// The check of a leaf against the log, made in the page.
     Verify(Verify),
+    /// A file to download: its address, its name in words, what it is and how it is checked, the command that checks it.
+    File { href: String, text: String, about: String, command: String },
     /// Links beside each other: address, text, whether it is the present one.
     Links(String, Vec<(String, String, bool)>),
 }

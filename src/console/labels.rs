@@ -177,6 +177,10 @@ const PHRASES: &[(&str, &str)] = &[
     ("shown to checkers", "仅审核人可见"),
     ("# to #", "#1 至 #2"),
     ("# s", "#1 秒"),
+    // Places of a model's parameters
+    ("tree #, node #", "树 #1，节点 #2"),
+    ("layer #, output #, input #", "层 #1，输出 #2，输入 #3"),
+    ("layer #, output #, bias", "层 #1，输出 #2，偏置"),
     // What alerts found, and from where on they are raised
     ("due #-#-#", "应于 #1-#2-#3 前办结"),
     ("# working days", "#1 个工作日"),

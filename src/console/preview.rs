@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::chart;
 use super::desk::Desk;
+use super::fields::Titles;
 use super::json::{figure, is, list, text};
 use super::kit::{Cell, Facts, Part, Section, Table, Tone};
 use super::probe::probe;
@@ -13,13 +14,13 @@ use super::probe::probe;
 const ROWS_MAX: usize = 2_000;
 
 /// Adds the artefact to `section`.
-pub(super) fn artefact(desk: &Desk, section: Section, artefact: &Value) -> Section {
+pub(super) fn artefact(desk: &Desk, section: Section, titles: &Titles, artefact: &Value) -> Section {
     if artefact.pointer("/rows").is_some_and(Value::is_array) {
         table(desk, section, artefact)
     } else if artefact.pointer("/terms").is_some_and(Value::is_array) {
-        linear(desk, section, artefact)
+        linear(desk, section, titles, artefact)
     } else if artefact.pointer("/trees").is_some_and(Value::is_array) {
-        trees(desk, section, artefact)
+        trees(desk, section, titles, artefact)
     } else if artefact.pointer("/layers").is_some_and(Value::is_array) {
         network(desk, section, artefact)
     } else {
@@ -55,7 +56,7 @@ fn table(desk: &Desk, section: Section, artefact: &Value) -> Section {
     section.part(Part::Chart(drawn)).table(table)
 }
 
-fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
+fn linear(desk: &Desk, section: Section, titles: &Titles, artefact: &Value) -> Section {
     let w = desk.w();
     let mut table = Table::new(text(artefact, "/name"), &[w.feature, w.coefficient], w.none_yet).figures_from(1);
     table.push(vec![Cell::text(w.intercept), Cell::text(figure(artefact, "/intercept"))]);
@@ -63,7 +64,7 @@ fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
     for term in list(artefact, "/terms") {
         let (feature, coefficient) = (text(term, "/feature"), figure(term, "/coefficient"));
         bars.push((feature.to_owned(), coefficient.parse().unwrap_or(0.0), coefficient.clone()));
-        table.push(vec![Cell::text(feature), Cell::text(coefficient)]);
+        table.push(vec![titles.feature(desk, feature), Cell::text(coefficient)]);
     }
     let drawn = format!("{}: {}", w.coefficient, bars.len());
     section.facts(about(desk, artefact)).part(Part::Chart(chart::bars(w.coefficients_chart, &drawn, &bars))).table(table)
@@ -78,7 +79,7 @@ fn about(desk: &Desk, artefact: &Value) -> Facts {
 }
 
 /// Trees, one node a line: what it asks and where it leads, or what it adds.
-fn trees(desk: &Desk, section: Section, artefact: &Value) -> Section {
+fn trees(desk: &Desk, section: Section, titles: &Titles, artefact: &Value) -> Section {
     let w = desk.w();
     let features = list(artefact, "/features");
     let mut table = Table::new(text(artefact, "/name"), &[w.tree, w.node, w.feature, w.threshold, w.children, w.value], w.none_yet);
@@ -89,7 +90,7 @@ fn trees(desk: &Desk, section: Section, artefact: &Value) -> Section {
         let asked = node.pointer("/feature").and_then(Value::as_u64).and_then(|f| usize::try_from(f).ok());
         let told = match asked.and_then(|f| features.get(f)) {
             Some(feature) => [
-                Cell::text(scalar(feature)),
+                titles.feature(desk, &scalar(feature)),
                 Cell::text(format!("≤ {}", figure(node, "/threshold"))),
                 Cell::text(format!("{} · {}", figure(node, "/left"), figure(node, "/right"))),
                 Cell::dash(),
@@ -154,13 +155,13 @@ fn scalar(value: &Value) -> String {
 }
 
 /// Adds the evidence behind an output: cells with their causes, the probe's influences, and whatever else it holds.
-pub(super) fn evidence(desk: &Desk, mut section: Section, evidence: &Value) -> Section {
+pub(super) fn evidence(desk: &Desk, mut section: Section, titles: &Titles, evidence: &Value) -> Section {
     let w = desk.w();
     if evidence.pointer("/cells").is_some_and(Value::is_array) {
         section = section.table(cells(desk, evidence));
     }
     if evidence.pointer("/probe").is_some_and(Value::is_object) {
-        section = probe(desk, section, evidence.pointer("/probe").unwrap_or(&Value::Null));
+        section = probe(desk, section, titles, evidence.pointer("/probe").unwrap_or(&Value::Null));
     }
     let mut rest = evidence.clone();
     if let Some(fields) = rest.as_object_mut() {

@@ -6,6 +6,7 @@ use axum::extract::Query;
 use serde_json::Value;
 
 use super::desk::{Desk, Shown, Trouble};
+use super::fields::{Titles, title};
 use super::frame::{LISTS, MODULES};
 use super::json::{day, figure, find, is, list as items, text, texts, time};
 use super::kit::{Cell, Part, Section, Table, Tone};
@@ -49,6 +50,16 @@ impl Papers {
     /// Its module.
     pub fn module(&self, release: &Value) -> &Value {
         find(&self.modules, "/digest", text(release, "/facts/module"))
+    }
+    /// What the columns of its view are called.
+    pub fn titles(&self, release: &Value) -> Titles {
+        Titles::of(self.plan(release), &self.datasets)
+    }
+    /// What the source of a plan's output, `alias.column`, is called.
+    pub fn source_title(&self, plan: &Value, from: &str) -> String {
+        let (alias, column) = from.split_once('.').unwrap_or_default();
+        let member = items(plan, "/plan/members").iter().find(|m| text(m, "/alias") == alias).unwrap_or(&Value::Null);
+        title(&self.datasets, text(member, "/dataset"), column)
     }
     /// A dataset.
     pub fn dataset(&self, id: &str) -> &Value {

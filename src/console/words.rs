@@ -283,6 +283,8 @@ words! { Words:
     decision = "Decision" | "决定";
     approve = "Approve" | "通过";
     deny = "Deny" | "不通过";
+    bundle = "Download the bundle" | "下载存证包";
+    bundle_about = "One file with the output, its decision, votes, agreement and proofs. On any machine, without this server, it is checked by" | "单一文件，含产物、决定、表决、协议与证明；可脱离本服务器在任意计算机上核验：";
     own_review = "You may not review what comes from your own organisation." | "不得审核本单位提交的事项。";
     // Jobs
     jobs_lead = "Jobs that you may see, newest first." | "您有权查看的任务，最新在前。";

@@ -246,6 +246,10 @@ fn what_left_is_in_the_log(browser: &Browser, world: &World) {
     browser.open(&format!("{}/console/releases/{}", world.server.url, world.models[0]));
     browser.says("截距");
     let shown = browser.run("return document.querySelector('#evidence').innerText").as_str().unwrap().to_owned();
+    // With all that proves it: the browser's own download is sound on any machine that has the log's key.
+    let bundle = browser.download("#evidence a[href$='/bundle']", &format!("{}.zip", world.models[0]));
+    let (out, err, code) = fusebox(&["verify", bundle.to_str().unwrap(), "--log-key", &world.server.log_key]);
+    assert!(code == 0 && out.contains("sound"), "{out}{err}");
     let leaf = shown.split_once("出域日志序号").unwrap().1.split_whitespace().next().unwrap().to_owned();
     let body = world.client("auditor-xu").get(&format!("/v1/log/leaves/{leaf}")).good();
     assert!(body["body"].as_str().unwrap().contains(&world.models[0]), "{body}");
