@@ -1,5 +1,7 @@
 //! One output, in the order in which supervisors ask: who, on what basis, which fields, which code, which rules, who approves, to whom.
 
+use std::collections::BTreeSet;
+
 use axum::extract::Path;
 use axum::response::Redirect;
 use serde_json::Value;
@@ -122,7 +124,11 @@ fn fields(desk: &Desk, papers: &Papers, release: &Value) -> Section {
             Cell::text(desk.say(&class("/entry/sharing/class"))),
             Cell::text(desk.say(&class("/entry/opening/class"))),
             Cell::text(figure(source, "/version")),
-            texts(source, "/columns").into_iter().fold(Cell::default(), |cell, name| cell.and_code(name)),
+            texts(source, "/columns")
+                .into_iter()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .fold(Cell::default(), |cell, name| cell.and_code(name)),
         ]);
     }
     let plan = papers.plan(release);
@@ -130,7 +136,7 @@ fn fields(desk: &Desk, papers: &Papers, release: &Value) -> Section {
         .add(w.plan, Cell::text(text(plan, "/plan/title")).and_code(text(release, "/facts/plan")))
         .add(w.joins, Cell::text(linkage_keys(plan).join(desk.lang().separator())))
         .add(w.unit, Cell::code(text(plan, "/plan/unit")));
-    let mut granted = Table::new(w.transform, &[w.field, w.source_column, w.transform], w.none_yet);
+    let mut granted = Table::new(w.transforms, &[w.field, w.source_column, w.transform], w.none_yet);
     for output in list(plan, "/plan/outputs") {
         let transform = output.pointer("/transform").unwrap_or(&Value::Null);
         let word = transform.as_str().or_else(|| transform.as_object().and_then(|o| o.keys().next().map(String::as_str)));
@@ -227,7 +233,7 @@ fn after(desk: &Desk, papers: &Papers, release: &Value) -> Section {
         .add(w.attribution, named)
         .add(w.safeguards, Cell::text(text(agreement, "/terms/agreement/safeguards")))
         .add(w.disposal, Cell::text(text(agreement, "/terms/agreement/disposal")))
-        .add(w.until, Cell::text(day(agreement, "/terms/agreement/term/until")));
+        .add(w.ends, Cell::text(day(agreement, "/terms/agreement/term/until")));
     Section::new("after", w.sec_after).hint(w.responsibility).facts(facts)
 }
 

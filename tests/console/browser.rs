@@ -119,6 +119,14 @@ impl Browser {
         file
     }
 
+    /// Presses the key that leads to the next place.
+    pub fn tab(&self) {
+        for what in ["rawKeyDown", "keyUp"] {
+            let key = json!({ "type": what, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9 });
+            self.chrome("Input.dispatchKeyEvent", key);
+        }
+    }
+
     fn element(&self, selector: &str) -> Result<String, String> {
         let body = json!({ "using": "css selector", "value": selector });
         let found = send("POST", &format!("{}/element", self.session), Some(&body))?;
