@@ -28,11 +28,7 @@ pub(super) fn severity(desk: &Desk, word: &str) -> Cell {
 
 /// One of two texts, as a sentence begins.
 fn said(desk: &Desk, en: &str, zh: &str) -> String {
-    if desk.lang() == Lang::Zh {
-        return zh.to_owned();
-    }
-    let mut letters = en.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    labels::sentence(if desk.lang() == Lang::Zh { zh } else { en })
 }
 
 fn name(desk: &Desk, rule: &AlertRule) -> String {
@@ -40,7 +36,7 @@ fn name(desk: &Desk, rule: &AlertRule) -> String {
 }
 
 /// What an alert is about, with the page of it.
-pub(super) fn subject(alert: &Value) -> Cell {
+pub(super) fn subject(lang: Lang, alert: &Value) -> Cell {
     let subject = text(alert, "/subject");
     let id = subject.split(" (").next().unwrap_or_default();
     let org: String = form_urlencoded::byte_serialize(text(alert, "/org").as_bytes()).collect();
@@ -53,7 +49,7 @@ pub(super) fn subject(alert: &Value) -> Cell {
         "freeze" => "/console/freeze".to_owned(),
         _ => format!("/console/releases?org={org}"),
     };
-    Cell::link(href, subject)
+    Cell::link(href, labels::phrase(lang, subject))
 }
 
 /// What a check of the log found, in this language.
@@ -102,13 +98,9 @@ pub(super) async fn list(desk: Desk) -> Shown {
         let word = serde_json::to_value(rule.severity).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
         let when = said(&desk, rule.when_en, rule.when_zh);
         let articles = clauses(&desk, &json!({ "clauses": rule.clauses }), "/clauses");
-        watched.push(vec![
-            Cell::text(name(&desk, rule)).line().and_code(rule.id),
-            severity(&desk, &word),
-            standing,
-            Cell::text(when),
-            articles,
-        ]);
+        // What does not stand does not cry out.
+        let weight = if found.is_empty() { Cell::default().and_muted(desk.say(&word)) } else { severity(&desk, &word) };
+        watched.push(vec![Cell::text(name(&desk, rule)).line().and_code(rule.id), weight, standing, Cell::text(when), articles]);
     }
     page = page.section(Section::new("watched", watch.watched).hint(watch.watched_text).table(watched));
     for rule in ALERTS {
@@ -152,7 +144,7 @@ fn standing(desk: &Desk, rule: &'static AlertRule, found: &[&Value]) -> Section 
             )),
         };
         table.push(vec![
-            subject(alert),
+            subject(desk.lang(), alert),
             Cell::text(text(alert, "/org")),
             Cell::text(value(desk, alert)),
             Cell::text(labels::phrase(desk.lang(), text(alert, "/threshold"))),
@@ -199,11 +191,22 @@ pub(super) fn short(desk: &Desk, alerts: &Value) -> Table {
             table.push(vec![
                 Cell::link(format!("/console/alerts#{}", anchor(rule)), name(desk, rule)),
                 severity(desk, text(alert, "/severity")),
-                subject(alert),
+                subject(desk.lang(), alert),
                 Cell::text(value(desk, alert)),
                 Cell::text(labels::phrase(desk.lang(), text(alert, "/threshold"))),
             ]);
         }
+    }
+    table
+}
+
+/// What is stopped now, as the alerts have it.
+pub(super) fn frozen(desk: &Desk, alerts: &Value) -> Table {
+    let watch = desk.lang().watch();
+    let mut table = Table::new(watch.frozen_now, &[watch.frozen_id, watch.frozen_scope], watch.frozen_none);
+    for alert in items(alerts, "").iter().filter(|alert| text(alert, "/about") == "freeze") {
+        let id = text(alert, "/subject").split(' ').next().unwrap_or_default();
+        table.push(vec![Cell::code(id), Cell::text(value(desk, alert))]);
     }
     table
 }

@@ -24,8 +24,10 @@ const FIELD: f64 = 120.0;
 const STEP: f64 = 44.0;
 /// Length of the longest bar.
 const BAR: f64 = 320.0;
-/// Room for a bar's name.
-const NAME: f64 = 190.0;
+/// Room for a bar's name, at most.
+const NAME_MAX: f64 = 190.0;
+/// Characters of a name that are drawn; more are in its title.
+const NAME_CHARS: usize = 26;
 /// Height of a bar with its gap.
 const LINE: f64 = 28.0;
 /// Bars at most; more are left to the table.
@@ -49,7 +51,7 @@ pub(super) fn stacked(title: &str, about: &str, parts: &[(&str, &str)], columns:
     let tallest = columns.iter().map(|(_, figures)| figures.iter().sum::<u64>()).max().unwrap_or(0).max(1);
     let width = (columns.len() as f64).mul_add(STEP, 24.0).max(360.0);
     let mut svg = String::new();
-    open(&mut svg, "stacked", (width, FIELD + 64.0), title, about);
+    open(&mut svg, "stacked", (width, FIELD + 40.0), title, about);
     let _ =
         write!(svg, "<line class=\"axis\" x1=\"12\" x2=\"{:.0}\" y1=\"{:.1}\" y2=\"{:.1}\"/>", width - 12.0, FIELD + 16.0, FIELD + 16.0);
     for (i, (name, figures)) in columns.iter().enumerate() {
@@ -72,18 +74,25 @@ pub(super) fn stacked(title: &str, about: &str, parts: &[(&str, &str)], columns:
         }
         let _ = write!(svg, "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 16.0, FIELD + 32.0, escaped(name));
     }
-    legend(&mut svg, parts, FIELD + 54.0);
-    svg.push_str("</svg></figure>");
+    svg.push_str("</svg>");
+    close(svg, parts)
+}
+
+/// The drawing with its legend, which does not scroll with it.
+fn close(mut svg: String, parts: &[(&str, &str)]) -> Chart {
+    svg.push_str("</figure>");
+    svg.push_str(&legend(parts));
     Chart { svg }
 }
 
-fn legend(svg: &mut String, parts: &[(&str, &str)], y: f64) {
-    let mut x = 16.0;
-    for (name, class) in parts {
-        let _ = write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"10\" height=\"10\"/>", y - 9.0);
-        let _ = write!(svg, "<text class=\"key\" x=\"{:.1}\" y=\"{y:.1}\">{}</text>", x + 15.0, escaped(name));
-        x += name.chars().map(|c| if c.is_ascii() { 7.0 } else { 13.0 }).sum::<f64>() + 36.0;
-    }
+/// What each class stands for, as a list under the drawing: its lines break where the window ends.
+fn legend(parts: &[(&str, &str)]) -> String {
+    let entries = parts.iter().fold(String::new(), |all, (name, class)| {
+        let mark =
+            format!("<svg width=\"10\" height=\"10\" aria-hidden=\"true\"><rect class=\"{class}\" width=\"10\" height=\"10\"/></svg>");
+        format!("{all}<li>{mark}{}</li>", escaped(name))
+    });
+    format!("<ul class=\"legend\">{entries}</ul>")
 }
 
 /// Horizontal bars, longest as long as the field; figures may be negative. `bars`: name, figure, the figure as text.
@@ -92,24 +101,28 @@ pub(super) fn bars(title: &str, about: &str, bars: &[(String, f64, String)]) -> 
     let finite = |figure: f64| if figure.is_finite() { figure } else { 0.0 };
     let largest = bars.iter().map(|(_, figure, _)| finite(*figure).abs()).fold(0.0, f64::max);
     let negative = bars.iter().any(|(_, figure, _)| *figure < 0.0);
-    let (zero, room) = if negative { (NAME + BAR / 2.0, BAR / 2.0) } else { (NAME, BAR) };
+    // No more room than the longest name takes.
+    let width = |name: &str| name.chars().take(NAME_CHARS).map(|c| if c.is_ascii() { 7.0 } else { 12.0 }).sum::<f64>() + 16.0;
+    let names = bars.iter().map(|(name, ..)| width(name)).fold(40.0, f64::max).min(NAME_MAX);
+    let (zero, room) = if negative { (names + BAR / 2.0, BAR / 2.0) } else { (names, BAR) };
     let height = (bars.len() as f64).mul_add(LINE, 16.0);
     let mut svg = String::new();
-    open(&mut svg, "bars", (NAME + BAR + 90.0, height), title, about);
+    open(&mut svg, "bars", (names + BAR + 72.0, height), title, about);
     let _ = write!(svg, "<line class=\"axis\" x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"4\" y2=\"{:.1}\"/>", height - 8.0);
     for (i, (name, figure, told)) in bars.iter().enumerate() {
         let y = (i as f64).mul_add(LINE, 8.0);
         let length = if largest > 0.0 { finite(*figure).abs() / largest * room } else { 0.0 };
         let (x, class) = if *figure < 0.0 { (zero - length, "bar less") } else { (zero, "bar") };
-        let short: String = if name.chars().count() > 26 { name.chars().take(25).chain(['…']).collect() } else { name.clone() };
-        let _ = write!(svg, "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", NAME - 10.0, y + 14.0, escaped(&short));
+        let short: String =
+            if name.chars().count() > NAME_CHARS { name.chars().take(NAME_CHARS - 1).chain(['…']).collect() } else { name.clone() };
+        let _ = write!(svg, "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", names - 10.0, y + 14.0, escaped(&short));
         let _ = write!(
             svg,
             "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"18\"><title>{}</title></rect>",
             escaped(&format!("{name}: {told}"))
         );
         // Right of the longer side, so that a figure never lies on a bar.
-        let at = if negative { NAME + BAR + 8.0 } else { zero + length + 8.0 };
+        let at = if negative { names + BAR + 8.0 } else { zero + length + 8.0 };
         let _ = write!(svg, "<text class=\"told\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>", y + 14.0, escaped(told));
     }
     svg.push_str("</svg></figure>");
@@ -120,18 +133,17 @@ pub(super) fn bars(title: &str, about: &str, bars: &[(String, f64, String)]) -> 
 pub(super) fn share(title: &str, about: &str, parts: &[(&str, &str, u64)]) -> Chart {
     let whole = parts.iter().map(|(.., figure)| *figure).sum::<u64>().max(1);
     let mut svg = String::new();
-    open(&mut svg, "share", (480.0, 72.0), title, about);
+    open(&mut svg, "share", (480.0, 32.0), title, about);
     let mut x = 0.0;
     for (name, class, figure) in parts {
         let width = *figure as f64 / whole as f64 * 480.0;
         let told = escaped(&format!("{name}: {figure}"));
-        let _ = write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"8\" width=\"{width:.1}\" height=\"20\"><title>{told}</title></rect>");
+        let _ = write!(svg, "<rect class=\"{class}\" x=\"{x:.1}\" y=\"4\" width=\"{width:.1}\" height=\"20\"><title>{told}</title></rect>");
         x += width;
     }
+    svg.push_str("</svg>");
     let named: Vec<(String, &str)> = parts.iter().map(|(name, class, figure)| (format!("{name} {figure}"), *class)).collect();
-    legend(&mut svg, &named.iter().map(|(name, class)| (name.as_str(), *class)).collect::<Vec<_>>(), 56.0);
-    svg.push_str("</svg></figure>");
-    Chart { svg }
+    close(svg, &named.iter().map(|(name, class)| (name.as_str(), *class)).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

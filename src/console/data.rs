@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::desk::{Desk, Shown, Trouble};
 use super::frame::LISTS;
-use super::json::{figure, is, list as items, some, text, time};
+use super::json::{figure, grouped, is, list as items, some, text, time};
 use super::kit::{Cell, Facts, Part, Section, Table, Tone};
 use super::overview::short;
 use crate::policy::Role;
@@ -16,7 +16,7 @@ const USES_MAX: usize = 10;
 fn table(desk: &Desk, caption: &str, entries: &[&Value]) -> Table {
     let w = desk.w();
     let heads = [w.dataset, w.provider, w.origin, w.level, w.sharing, w.opening, w.updated, w.rows_imported];
-    let mut table = Table::new(caption, &heads, w.none_yet).figures_from(7);
+    let mut table = Table::new(caption, &heads, w.data_none).figures_from(7);
     for entry in entries {
         let id = text(entry, "/id");
         let stale = if is(entry, "/stale") { Cell::chip(Tone::Bad, w.stale) } else { Cell::chip(Tone::Good, w.up_to_date) };
@@ -28,7 +28,7 @@ fn table(desk: &Desk, caption: &str, entries: &[&Value]) -> Table {
             Cell::text(desk.say(text(entry, "/entry/sharing/class"))),
             Cell::text(desk.say(text(entry, "/entry/opening/class"))),
             stale.line().and_muted(desk.say(text(entry, "/entry/update_frequency"))),
-            Cell::text(figure(entry, "/data/0/rows")),
+            Cell::text(grouped(&figure(entry, "/data/0/rows"))),
         ]);
     }
     table
@@ -58,7 +58,8 @@ async fn uses(desk: &Desk) -> Result<Section, Trouble> {
     let releases = desk.get("/v1/releases").await?;
     let own = |r: &&Value| items(r, "/facts/sources").iter().any(|s| text(s, "/owner") == desk.me().org.as_str());
     let rests: Vec<&Value> = items(&releases, "").iter().filter(own).collect();
-    let table = short(desk, watch.uses_own, rests.get(..USES_MAX.min(rests.len())).unwrap_or_default()).out_of(rests.len());
+    let table =
+        short(desk, (watch.uses_own, desk.w().latest_none), rests.get(..USES_MAX.min(rests.len())).unwrap_or_default()).out_of(rests.len());
     let all = vec![("/console/releases".to_owned(), watch.uses_all.to_owned(), false)];
     Ok(Section::new("uses", watch.uses_own).hint(watch.uses_own_text).table(table).part(Part::Links(desk.w().uses.to_owned(), all)))
 }
@@ -82,7 +83,7 @@ pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
         .add(w.col_personal, Cell::text(personal))
         .add(w.updated, Cell::text(desk.say(text(&entry, "/entry/update_frequency"))))
         .add(w.version, Cell::text(figure(&entry, "/version")));
-    let mut columns = Table::new(w.columns, &[w.column, w.title, w.column_role, w.column_type], w.none_yet);
+    let mut columns = Table::new(w.columns_all, &[w.column, w.title, w.column_role, w.column_type], w.none_yet);
     for column in items(&entry, "/entry/columns") {
         columns.push(vec![
             Cell::code(text(column, "/name")),
@@ -95,7 +96,7 @@ pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
     for version in items(&entry, "/data") {
         versions.push(vec![
             Cell::text(format!("v{}", figure(version, "/version"))),
-            Cell::text(figure(version, "/rows")),
+            Cell::text(grouped(&figure(version, "/rows"))),
             Cell::text(figure(version, "/rejected")),
             Cell::text(time(version, "/imported_at")),
         ]);
@@ -108,5 +109,5 @@ pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
     let releases = desk.get("/v1/releases").await?;
     let rests = |r: &&Value| items(r, "/facts/sources").iter().any(|s| text(s, "/dataset") == id && some(s, "/dataset"));
     let uses: Vec<&Value> = items(&releases, "").iter().filter(rests).collect();
-    Ok(page.section(Section::new("uses", w.uses).hint(w.uses_text).table(short(&desk, w.uses, &uses))).show())
+    Ok(page.section(Section::new("uses", w.uses).hint(w.uses_text).table(short(&desk, (w.uses, w.latest_none), &uses))).show())
 }

@@ -137,7 +137,35 @@ impl Desk {
         self.call(Method::DELETE, path, None).await
     }
 
-    /// The answer as it is: for event streams.
+    /// The JSON answer to a `GET`, or the refusal in its place: for a part of a page without which the rest is shown all the same.
+    ///
+    /// # Errors
+    /// A token that ended.
+    pub async fn ask(&self, path: &str) -> Result<Result<Value, Value>, Trouble> {
+        let (status, value) = self.answer(Method::GET, path, None).await;
+        match status {
+            _ if status.is_success() => Ok(Ok(value)),
+            StatusCode::UNAUTHORIZED => Err(self.trouble(status, &Value::Null)),
+            _ => Ok(Err(value.get("error").cloned().unwrap_or_default())),
+        }
+    }
+
+    /// A file as the interface hands it out.
+    ///
+    /// # Errors
+    /// The refusal, as a page.
+    pub async fn file(&self, path: &str) -> Shown {
+        let response = self.raw(path).await;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.unwrap_or_default();
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        Err(self.trouble(status, value.get("error").unwrap_or(&Value::Null)))
+    }
+
+    /// The answer as it is: for event streams and files.
     pub async fn raw(&self, path: &str) -> Response {
         let mut response = self.console.interface.call(Method::GET, path, &self.session.token, None).await;
         // The interface has logged what it refused; the page's own audit would log it again.
@@ -145,11 +173,15 @@ impl Desk {
         response
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+    async fn answer(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
         let response = self.console.interface.call(method, path, &self.session.token, body).await;
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await.unwrap_or_default();
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        (status, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+        let (status, value) = self.answer(method, path, body).await;
         if status.is_success() { Ok(value) } else { Err(self.trouble(status, value.get("error").unwrap_or(&Value::Null))) }
     }
 

@@ -5,7 +5,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Posted, Shown, Trouble};
-use super::json::{figure, list as items, some, text, texts, time};
+use super::fields::Titles;
+use super::frame::{LISTS, MODULES};
+use super::json::{figure, find, list as items, some, text, texts, time};
 use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
 use super::preview;
 use super::releases::{state, tone};
@@ -14,7 +16,7 @@ use crate::policy::Role;
 /// Who submits jobs.
 const SUBMITS: &[Role] = &[Role::Operator, Role::Researcher];
 /// Outputs of a job that are named; the list of outputs has the others.
-const OUTPUTS_MAX: usize = 5;
+const OUTPUTS_MAX: usize = 3;
 /// Phases in their order.
 const PHASES: [&str; 4] = ["queued", "running", "in_review", "done"];
 
@@ -27,43 +29,60 @@ fn runs_on(desk: &Desk, job: &Value) -> Cell {
 pub(super) async fn list(desk: Desk) -> Shown {
     let w = desk.w();
     let jobs = desk.get("/v1/jobs").await?;
-    let heads = [w.job, w.state, w.runs_on, w.plan, w.module, w.agreement, w.purpose, w.submitted_at, w.results];
+    let modules = desk.get_as(MODULES, "/v1/modules").await?;
+    let heads = [w.job, w.state, w.runs_on, w.plan, w.module, w.agreement, w.results];
     let mut table = Table::new(w.jobs_caption, &heads, w.jobs_none);
     for job in items(&jobs, "") {
         let id = text(job, "/id");
         table.push(vec![
-            Cell::link(format!("/console/jobs/{id}"), id).line().and_muted(text(job, "/org")),
+            Cell::link(format!("/console/jobs/{id}"), id).line().and_muted(text(job, "/org")).and_muted(time(job, "/created_at")),
             state(&desk, text(job, "/state")),
             runs_on(&desk, job),
             Cell::code(text(job, "/plan")),
-            Cell::code(text(job, "/module")),
-            Cell::code(text(job, "/agreement")),
-            Cell::text(text(job, "/purpose")),
-            Cell::text(time(job, "/created_at")),
-            outputs(job),
+            module(&modules, job),
+            Cell::code(text(job, "/agreement")).line().and_muted(text(job, "/purpose")),
+            outputs(&desk, job),
         ]);
     }
     let page = desk.page(w.jobs).lead(w.jobs_lead).section(Section::new("list", "").table(table));
     if !desk.is(SUBMITS) {
         return Ok(page.show());
     }
-    let form = form(&desk).await?;
-    Ok(page.section(Section::new("new", w.new_job).hint(w.new_job_text).form(form)).show())
+    let section = Section::new("new", w.new_job);
+    Ok(match form(&desk).await? {
+        Some(form) => page.section(section.hint(w.new_job_text).form(form)).show(),
+        None => page.section(section.part(Part::note(Tone::Wait, w.job_needs))).show(),
+    })
 }
 
-fn outputs(job: &Value) -> Cell {
+/// A job's module, by its name where the caller sees modules.
+fn module(modules: &Value, job: &Value) -> Cell {
+    let digest = text(job, "/module");
+    let found = find(modules, "/digest", digest);
+    match text(found, "/name") {
+        "" => Cell::code(digest),
+        name => Cell::link(format!("/console/modules/{digest}"), format!("{name} {}", text(found, "/version"))).line().and_code(digest),
+    }
+}
+
+fn outputs(desk: &Desk, job: &Value) -> Cell {
     let all = texts(job, "/releases");
     let shown = all.iter().take(OUTPUTS_MAX);
     let cell = shown.fold(Cell::default(), |cell, id| cell.line().and_link(format!("/console/releases/{id}"), *id));
     match all.len().saturating_sub(OUTPUTS_MAX) {
         0 => cell,
-        more => cell.line().and_link(format!("/console/releases?q={}", text(job, "/id")), format!("+ {more}")),
+        more => cell.line().and_link(format!("/console/releases?q={}", text(job, "/id")), format!("+ {more} {}", desk.w().more)),
     }
 }
 
-async fn form(desk: &Desk) -> Result<Form, Trouble> {
+/// The form; none while there is no plan or no module to submit.
+async fn form(desk: &Desk) -> Result<Option<Form>, Trouble> {
     let w = desk.w();
     let (plans, modules, agreements) = (desk.get("/v1/plans").await?, desk.get("/v1/modules").await?, desk.get("/v1/agreements").await?);
+    if items(&plans, "").is_empty() || items(&modules, "").is_empty() {
+        return Ok(None);
+    }
+    let only = |label: &str, when: &str| format!("{label} ({when})");
     let pick = |name: &'static str, label: &str, options: Vec<(String, String)>| Field::Pick {
         name,
         label: label.into(),
@@ -80,13 +99,14 @@ async fn form(desk: &Desk) -> Result<Form, Trouble> {
     purposes.dedup();
     let purpose = purposes.into_iter().map(|p| (p.to_owned(), p.to_owned()));
     let data = [("synthetic", w.synthetic), ("real", w.real)].map(|(key, label)| (key.to_owned(), label.to_owned(), String::new()));
-    Ok(Form::new("/console/jobs", desk.mark(), w.new_job)
+    let form = Form::new("/console/jobs", desk.mark(), w.new_job)
         .field(pick("plan", w.plan, plan.collect()))
         .field(pick("module", w.module, module.collect()))
         .field(Field::Choice { name: "data", label: w.runs_on.into(), options: data.into() })
         .field(Field::Number { name: "rows", label: w.rows_synthetic.into(), value: "1000".into() })
-        .field(pick("agreement", w.agreement, agreement.collect()))
-        .field(pick("purpose", w.purpose, purpose.collect())))
+        .field(pick("agreement", &only(w.agreement, w.only_real), agreement.collect()))
+        .field(pick("purpose", &only(w.purpose, w.only_real), purpose.collect()));
+    Ok(Some(form))
 }
 
 /// Submits a job; a refusal is a page that says what to do.
@@ -117,6 +137,7 @@ pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
         w.refused.clone_into(&mut section.title);
         page = page.section(section);
     }
+    let modules = desk.get_as(MODULES, "/v1/modules").await?;
     let agreement = text(&job, "/agreement");
     let agreed = if agreement.is_empty() { Cell::dash() } else { Cell::link(format!("/console/papers/agreements/{agreement}"), agreement) };
     let facts = Facts::default()
@@ -125,13 +146,20 @@ pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
         .add(w.submitted_at, Cell::text(time(&job, "/created_at")))
         .add(w.runs_on, runs_on(&desk, &job))
         .add(w.plan, Cell::code(text(&job, "/plan")))
-        .add(w.module, Cell::code(text(&job, "/module")))
+        .add(w.module, module(&modules, &job))
         .add(w.agreement, agreed)
         .add(w.purpose, Cell::text(text(&job, "/purpose")))
         .add(w.recipient, Cell::text(text(&job, "/recipient")))
         .add(w.commitment, Cell::code(text(&job, "/commitment")));
     page = page.section(Section::new("facts", w.job).facts(facts));
-    Ok(results(&desk, page, &job, ended).show())
+    let titles = titles(&desk, &job).await?;
+    Ok(results(&desk, page, &job, ended, &titles).show())
+}
+
+/// What the columns of the job's view are called.
+async fn titles(desk: &Desk, job: &Value) -> Result<Titles, Trouble> {
+    let (plans, datasets) = (desk.get_as(LISTS, "/v1/plans").await?, desk.get("/v1/datasets").await?);
+    Ok(Titles::of(find(&plans, "/id", text(job, "/plan")), &datasets))
 }
 
 fn phases(desk: &Desk, job: &Value, word: &str, ended: bool) -> Section {
@@ -150,7 +178,7 @@ fn phases(desk: &Desk, job: &Value, word: &str, ended: bool) -> Section {
     section.form(Form::new(format!("/console/jobs/{}/cancel", text(job, "/id")), desk.mark(), w.cancel).quiet())
 }
 
-fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool) -> super::desk::Page {
+fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool, titles: &Titles) -> super::desk::Page {
     let w = desk.w();
     let failure = text(job, "/failure");
     if !failure.is_empty() {
@@ -159,13 +187,13 @@ fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool) -
     let mut section = Section::new("results", w.results);
     section = match texts(job, "/releases").len() {
         0 => section.part(Part::note(Tone::Plain, if ended { w.none_yet } else { w.results_none })),
-        _ => section.facts(Facts::default().add(w.results, outputs(job))),
+        _ => section.facts(Facts::default().add(w.col_id, outputs(desk, job))),
     };
     page = page.section(section);
     for output in items(job, "/result") {
         let word = text(output, "/outcome");
         let section = Section::new("synthetic", format!("{}: {} ({word})", w.synthetic_result, text(output, "/name")));
-        page = page.section(preview::artefact(desk, section, output.get("artefact").unwrap_or(&Value::Null)));
+        page = page.section(preview::artefact(desk, section, titles, output.get("artefact").unwrap_or(&Value::Null)));
     }
     let log = text(job, "/log");
     if !log.is_empty() {
@@ -173,7 +201,7 @@ fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool) -
     }
     if some(job, "/report") {
         let report = job.get("report").unwrap_or(&Value::Null);
-        page = page.section(preview::evidence(desk, Section::new("report", w.report), report));
+        page = page.section(preview::evidence(desk, Section::new("report", w.report), titles, report));
     }
     page
 }

@@ -38,6 +38,8 @@ pub(super) enum Span {
     Muted(String),
     /// An identifier or a digest: what is shown, and the whole of it.
     Code(String, String),
+    /// Bytes, all of them: they may be broken anywhere.
+    Whole(String),
     /// A state.
     Chip(Tone, String),
     /// A link: where to, its text.
@@ -118,7 +120,7 @@ impl Cell {
     pub fn and_whole(self, text: impl Into<String>) -> Self {
         let whole = text.into();
         let blank = whole.is_empty();
-        self.with(Span::Code(whole.clone(), whole), blank)
+        self.with(Span::Whole(whole), blank)
     }
     /// A chip.
     #[must_use]
@@ -304,6 +306,8 @@ pub(super) enum Part {
     Choose { action: String, name: &'static str, label: String, options: Vec<(String, String)>, value: String, submit: String },
     /// The check of a leaf against the log, made in the page.
     Verify(Verify),
+    /// A file to download: its address, its name in words, what it is and how it is checked, the command that checks it.
+    File { href: String, text: String, about: String, command: String },
     /// Links beside each other: address, text, whether it is the present one.
     Links(String, Vec<(String, String, bool)>),
 }

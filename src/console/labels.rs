@@ -129,6 +129,33 @@ const LABELS: &[Label] = &[
     ("own_values", "A value of the operator's own with too few units", "自有字段取值单元不足"),
     ("complementary", "Hidden to protect another", "互补抑制"),
     ("overflow", "Not computable exactly", "无法精确计算"),
+    // Kinds of identifier
+    ("person", "Persons", "个人"),
+    ("firm", "Firms", "企业"),
+    // Workers and the layers of their jail
+    ("ingest", "Import", "数据导入"),
+    ("compile", "Compilation", "模块编译"),
+    ("engine", "Engine", "融合引擎"),
+    ("guest", "Module", "算法模块"),
+    ("closed_descriptors", "closed descriptors", "关闭描述符"),
+    ("scrubbed_arguments", "scrubbed arguments", "清除参数"),
+    ("no_new_privileges", "no new privileges", "禁止提权"),
+    ("non_dumpable", "no core dump", "禁止转储"),
+    ("resource_limits", "resource limits", "资源限额"),
+    ("seccomp", "seccomp", "系统调用过滤"),
+    ("user_namespace", "user namespace", "用户隔离"),
+    ("pid_namespace", "process namespace", "进程隔离"),
+    ("mount_namespace", "mount namespace", "挂载隔离"),
+    ("network_namespace", "network namespace", "网络隔离"),
+    ("ipc_namespace", "IPC namespace", "通信隔离"),
+    ("uts_namespace", "host name namespace", "主机名隔离"),
+    ("landlock", "Landlock", "文件访问限制"),
+    // What an attack on suppressed cells came to
+    ("no_equations", "Nothing hidden stands in an equation", "隐藏单元不在任何等式中"),
+    ("protected", "Protected", "已受保护"),
+    ("too_many_cells", "Too many cells", "单元格过多"),
+    ("too_many_hidden", "Too many hidden cells", "隐藏单元过多"),
+    ("exposed", "Exposed", "仍可反推"),
     // Probe of a model
     ("random", "at random", "随机"),
     ("extreme", "extreme", "极端"),
@@ -177,6 +204,10 @@ const PHRASES: &[(&str, &str)] = &[
     ("shown to checkers", "仅审核人可见"),
     ("# to #", "#1 至 #2"),
     ("# s", "#1 秒"),
+    // Places of a model's parameters
+    ("tree #, node #", "树 #1，节点 #2"),
+    ("layer #, output #, input #", "层 #1，输出 #2，输入 #3"),
+    ("layer #, output #, bias", "层 #1，输出 #2，偏置"),
     // What alerts found, and from where on they are raised
     ("due #-#-#", "应于 #1-#2-#3 前办结"),
     ("# working days", "#1 个工作日"),
@@ -204,11 +235,14 @@ const PHRASES: &[(&str, &str)] = &[
     ("# freeze", "#1 项暂停"),
 ];
 
-/// A sentence of the interface in this language; as it is where it is none of [`PHRASES`].
-pub(super) fn phrase(lang: Lang, text: &str) -> String {
-    if lang == Lang::En {
-        return text.to_owned();
-    }
+/// A text as a sentence begins.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// A text with `#` for each whole number, and the numbers.
+fn numbered(text: &str) -> (String, Vec<String>) {
     let (mut form, mut numbers) = (String::new(), Vec::<String>::new());
     let mut in_number = false;
     for c in text.chars() {
@@ -223,9 +257,52 @@ pub(super) fn phrase(lang: Lang, text: &str) -> String {
         }
         in_number = c.is_ascii_digit();
     }
+    (form, numbers)
+}
+
+/// A sentence of the interface in this language; as it is where it is none of [`PHRASES`].
+pub(super) fn phrase(lang: Lang, text: &str) -> String {
+    if lang == Lang::En {
+        return text.to_owned();
+    }
+    if let Some(org) = text.strip_suffix(" (calls)") {
+        return format!("{org}(调用)");
+    }
+    let (form, numbers) = numbered(text);
     let Some((_, zh)) = PHRASES.iter().find(|(en, _)| *en == form) else { return text.to_owned() };
     let numbered = numbers.iter().enumerate();
     numbered.fold((*zh).to_owned(), |text, (i, number)| text.replace(&format!("#{}", i + 1), number))
+}
+
+/// Names of figures in evidence and reports, by their place; a closed list, of which any prefix may be one.
+const FIGURES: &[(&str, &str, &str)] = &[
+    ("units", "Privacy units of the view", "视图单元数"),
+    ("rows", "Rows of the view", "视图行数"),
+    ("parameters", "Parameters", "参数个数"),
+    ("units_per_parameter", "Units for each parameter", "单参数单元数"),
+    ("degrees_of_freedom", "Degrees of freedom", "自由度"),
+    ("capacity.millibits_per_parameter", "Thousandths of a bit for each parameter", "单参数容量(千分之一比特)"),
+    ("capacity.parameter_bits", "Bits of all parameters", "全部参数容量(比特)"),
+    ("capacity.structure_bits", "Bits of the shape", "结构容量(比特)"),
+    ("capacity.bits", "Bits in all", "总容量(比特)"),
+    ("capacity.bits_max", "Bits allowed", "容量上限(比特)"),
+    ("smallest_leaf", "Units of the smallest leaf", "最小叶节点单元数"),
+    ("leaves", "Units of each leaf", "各叶节点单元数"),
+    ("name", "Name", "名称"),
+    ("attack.attacker", "Attacker", "攻击者模型"),
+    ("attack.solver", "Solver", "求解器"),
+    ("attack.outcome", "Outcome of the attack", "攻击检验结果"),
+    ("attack.primary", "Cells that a rule hides", "按规则抑制单元数"),
+    ("attack.complementary", "Cells hidden for others", "互补抑制单元数"),
+    ("attack.cells", "Cells in equations", "等式涉及单元数"),
+    ("attack.equations", "Equations", "等式数"),
+    ("attack.programs", "Linear programs solved", "求解线性规划数"),
+];
+
+/// The name of a figure of evidence; none of one that has no other name than its place.
+pub(super) fn figure_name(lang: Lang, place: &str) -> Option<&'static str> {
+    let found = FIGURES.iter().find(|(known, ..)| *known == place)?;
+    Some(if lang == Lang::En { found.1 } else { found.2 })
 }
 
 /// What was just done, by its closed word.

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::desk::{Desk, Shown};
 use super::json::{figure, is, list as items, text, time};
 use super::kit::{Cell, Facts, Part, Section, Table, Tone, Verify};
+use super::labels;
 use super::words::Lang;
 use crate::refusal::{self, Refused};
 use crate::tlog::{LEAF_BYTES, LeafKind};
@@ -19,7 +20,7 @@ use crate::tlog::{LEAF_BYTES, LeafKind};
 const PER_PAGE: u64 = 100;
 
 fn kind(desk: &Desk, leaf: &Value) -> Cell {
-    Cell::text(text(leaf, if desk.lang() == Lang::Zh { "/zh" } else { "/en" }))
+    Cell::text(labels::sentence(text(leaf, if desk.lang() == Lang::Zh { "/zh" } else { "/en" })))
 }
 
 fn open(desk: &Desk, leaf: &Value) -> Cell {
@@ -59,7 +60,9 @@ pub(super) async fn list(desk: Desk, Query(query): Query<HashMap<String, String>
         ]);
     }
     let mut kinds = vec![(String::new(), watch.leaf_kind_all.to_owned())];
-    kinds.extend(LeafKind::ALL.iter().map(|k| (k.code().to_string(), if desk.lang() == Lang::Zh { k.zh() } else { k.en() }.to_owned())));
+    kinds.extend(
+        LeafKind::ALL.iter().map(|k| (k.code().to_string(), labels::sentence(if desk.lang() == Lang::Zh { k.zh() } else { k.en() }))),
+    );
     let choose = Part::Choose {
         action: "/console/log".to_owned(),
         name: "kind",

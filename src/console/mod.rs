@@ -13,7 +13,7 @@
 //! | `session`, `desk`, `frame` | the cookie; one caller at one page; what surrounds it |
 //! | `kit`, `form`, `chart`, `pages/` | what pages are made of; drawings; templates, escaped by default |
 //! | `words`, `words_review`, `words_watch`, `labels` | both languages; closed words, sentences, regulations |
-//! | `overview`, `todo`, `releases`, `release`, `preview`, `probe`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
+//! | `overview`, `todo`, `releases`, `release`, `preview`, `probe`, `fields`, `jobs`, `modules`, `papers`, `data`, `people` | the pages |
 //! | `review`, `steps`, `keys` | how a review stands; the forms of its next step; the keys that votes are signed with |
 //! | `alerts`, `orders`, `log` | those for who supervises; `assets/log.js` verifies a leaf in the browser |
 //!
@@ -26,6 +26,7 @@ mod chart;
 mod data;
 mod desk;
 mod entry;
+mod fields;
 mod form;
 mod frame;
 mod jobs;
@@ -76,6 +77,7 @@ pub fn router(interface: &Interface) -> Router {
         .route("/console/releases", get(releases::list))
         .route("/console/releases/{id}", get(release::show))
         .route("/console/releases/{id}/copy", get(release::no_copy).post(release::copy))
+        .route("/console/releases/{id}/bundle", get(release::bundle))
         .route("/console/releases/{id}/request", post(steps::request))
         .route("/console/releases/{id}/vote", post(steps::vote))
         .route("/console/releases/{id}/extend", post(steps::extend))

@@ -15,7 +15,7 @@ pub(super) async fn list(desk: Desk) -> Shown {
     let w = desk.w();
     let modules = desk.get("/v1/modules").await?;
     let heads = [w.module, w.version, w.digest, w.author, w.state, w.reviewer, w.uploaded_at];
-    let mut table = Table::new(w.modules_caption, &heads, w.none_yet);
+    let mut table = Table::new(w.modules_caption, &heads, w.modules_none);
     for module in items(&modules, "") {
         let digest = text(module, "/digest");
         table.push(vec![

@@ -11,6 +11,7 @@ use super::chart;
 use super::desk::{Desk, Posted, Shown, Trouble};
 use super::json::{figure, list as items, text, time};
 use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
+use super::overview::ruled;
 use crate::policy::Role;
 
 /// Periods to choose from, in days.
@@ -25,7 +26,7 @@ pub(super) async fn list(desk: Desk) -> Shown {
     let (w, watch) = (desk.w(), desk.lang().watch());
     let answer = desk.get("/v1/orders").await?;
     let heads = [watch.order, watch.order_to, w.state, watch.order_due, watch.order_text, watch.order_issued, watch.order_outcome];
-    let mut table = Table::new(watch.orders_caption, &heads, w.none_yet);
+    let mut table = Table::new(watch.orders_caption, &heads, watch.orders_none);
     for order in items(&answer, "") {
         let word = text(order, "/state");
         let tone = match word {
@@ -105,7 +106,7 @@ async fn shown(desk: &Desk, days: &str) -> Shown {
         .section(operators(desk, &figures))
         .section(denials(desk, &figures))
         .section(
-            Section::new("check", watch.log_checked)
+            Section::new("check", watch.check_export)
                 .facts(check.add(watch.export, Cell::code(format!("fusebox indicators --days {days} --json")))),
         )
         .show())
@@ -116,7 +117,7 @@ fn operators(desk: &Desk, figures: &Value) -> Section {
     let kinds = KINDS.map(|kind| desk.say(kind));
     let heads: Vec<&str> =
         [w.col_operator].into_iter().chain(kinds.iter().map(String::as_str)).chain([w.in_review, watch.stayed]).collect();
-    let mut table = Table::new(watch.by_operator, &heads, w.none_yet).figures_from(1);
+    let mut table = Table::new(watch.by_operator, &heads, watch.operators_none).figures_from(1);
     for (org, of) in figures.get("operators").and_then(Value::as_object).into_iter().flatten() {
         let zero = |pointer: &str| Some(figure(of, pointer)).filter(|n| !n.is_empty()).unwrap_or_else(|| "0".to_owned());
         let released = KINDS.iter().map(|kind| Cell::text(zero(&format!("/released/{kind}"))));
@@ -130,11 +131,9 @@ fn denials(desk: &Desk, figures: &Value) -> Section {
     let mut counts: Vec<(&String, u64)> =
         figures.get("denials").and_then(Value::as_object).into_iter().flatten().map(|(rule, n)| (rule, n.as_u64().unwrap_or(0))).collect();
     counts.sort_by_key(|(rule, count)| (std::cmp::Reverse(*count), *rule));
-    let mut table = Table::new(watch.denials, &[w.rule, w.refused, watch.count], w.none_yet).figures_from(2);
+    let mut table = Table::new(watch.denials, &[w.rule, w.refused, watch.count], watch.denials_none).figures_from(2);
     for (rule, count) in &counts {
-        let said = crate::refusal::RULES.iter().find(|r| r.id == rule.as_str());
-        let said = said.map_or("", |r| if desk.lang() == super::words::Lang::Zh { r.zh } else { r.en });
-        table.push(vec![Cell::code(rule.as_str()), Cell::text(said), Cell::text(count.to_string())]);
+        table.push(vec![Cell::code(rule.as_str()), Cell::text(ruled(desk.lang(), rule)), Cell::text(count.to_string())]);
     }
     let section = Section::new("denials", watch.denials).hint(watch.denials_text);
     if counts.is_empty() {

@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Posted, Shown, Trouble};
-use super::json::{figure, is, list as items, some, text, texts, time};
+use super::json::{figure, find, grouped, is, list as items, some, text, texts, time};
 use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
 use super::releases::said;
 use crate::clock::CHINA_UTC_OFFSET_S;
@@ -39,7 +39,7 @@ pub(super) async fn list(desk: Desk) -> Shown {
     let w = desk.w();
     let (agreements, applications) = (desk.get("/v1/agreements").await?, desk.get("/v1/applications").await?);
     let heads = [w.agreement, w.col_operator, w.state, w.term, w.purpose, w.doors, w.unsigned];
-    let mut table = Table::new(w.agreements_caption, &heads, w.none_yet);
+    let mut table = Table::new(w.agreements_caption, &heads, w.agreements_none);
     for agreement in items(&agreements, "") {
         let (tone, label) = standing(&desk, agreement);
         let id = text(agreement, "/id");
@@ -53,8 +53,11 @@ pub(super) async fn list(desk: Desk) -> Shown {
             Cell::text(texts(agreement, "/unsigned").join(desk.lang().separator())),
         ]);
     }
-    let mut asked =
-        Table::new(w.applications_caption, &[w.application, w.col_operator, w.use_case, w.submitted_at, w.waiting_for], w.none_yet);
+    let mut asked = Table::new(
+        w.applications_caption,
+        &[w.application, w.col_operator, w.use_case, w.submitted_at, w.waiting_for],
+        w.applications_none,
+    );
     for application in items(&applications, "") {
         let id = text(application, "/document/id");
         asked.push(vec![
@@ -69,14 +72,19 @@ pub(super) async fn list(desk: Desk) -> Shown {
     Ok(page.section(Section::new("applications", w.applications_caption).table(asked)).show())
 }
 
-fn columns(desk: &Desk, columns: &Value) -> Table {
+/// Datasets with their columns, under this heading.
+async fn columns(desk: &Desk, heading: &str, columns: &Value) -> Result<Table, Trouble> {
     let w = desk.w();
-    let mut table = Table::new(w.columns, &[w.dataset, w.columns], w.none_yet);
+    let datasets = desk.get("/v1/datasets").await?;
+    let mut table = Table::new(heading, &[w.dataset, w.provider, heading], w.none_yet);
     for (dataset, names) in columns.as_object().into_iter().flatten() {
         let names = texts(names, "").into_iter().fold(Cell::default(), |cell, name| cell.and_code(name));
-        table.push(vec![Cell::link(format!("/console/data/{dataset}"), dataset), names]);
+        let entry = find(&datasets, "/id", dataset);
+        let title = Some(text(entry, "/entry/title")).filter(|title| !title.is_empty()).unwrap_or(dataset);
+        let named = Cell::link(format!("/console/data/{dataset}"), title).line().and_code(dataset);
+        table.push(vec![named, Cell::text(text(entry, "/owner")), names]);
     }
-    table
+    Ok(table)
 }
 
 /// One agreement; its provider counter-signs here.
@@ -95,19 +103,19 @@ pub(super) async fn agreement(desk: Desk, Path(id): Path<String>) -> Shown {
         .add(w.authorisation, Cell::code(text(terms, "/authorisation")))
         .add(w.application, Cell::link(format!("/console/papers/applications/{application}"), application))
         .add(w.plan, Cell::code(text(terms, "/plan")).and_code(text(&agreement, "/terms/plan_digest")))
-        .add(w.jobs_max, Cell::text(figure(terms, "/budgets/jobs_max")))
+        .add(w.jobs_max, Cell::text(grouped(&figure(terms, "/budgets/jobs_max"))))
         .add(w.safeguards, Cell::text(text(terms, "/safeguards")))
         .add(w.disposal, Cell::text(text(terms, "/disposal")))
         .add(w.digest, Cell::code(text(&agreement, "/digest")));
-    let mut signed = Table::new(w.signed_by, &[w.provider, w.signed_by, w.day], w.none_yet);
+    let mut signed = Table::new(w.signatures, &[w.provider, w.signed_by, w.when], w.none_yet);
     for provider in texts(&agreement, "/terms/providers") {
         let signature = agreement.get("countersignatures").and_then(|s| s.get(provider)).unwrap_or(&Value::Null);
         signed.push(vec![Cell::text(provider), Cell::text(text(signature, "/by")), Cell::text(time(signature, "/at"))]);
     }
     let section = Section::new("terms", w.agreement).hint(w.responsibility).facts(facts);
-    let section = section.table(columns(&desk, terms.get("columns").unwrap_or(&Value::Null)));
+    let section = section.table(columns(&desk, w.columns, terms.get("columns").unwrap_or(&Value::Null)).await?);
     let page = desk.page(id.as_str()).under("/console/papers", w.papers).state(tone, label).section(section);
-    let mut section = Section::new("signatures", w.signed_by).table(signed);
+    let mut section = Section::new("signatures", w.signatures).table(signed);
     let mine = texts(&agreement, "/unsigned").contains(&desk.me().org.as_str());
     if desk.is(&[Role::Provider]) && mine && !some(&agreement, "/terminated") {
         let digest = text(&agreement, "/digest").to_owned();
@@ -141,7 +149,7 @@ pub(super) async fn application(desk: Desk, Path(id): Path<String>) -> Shown {
         .add(w.scope, Cell::text(text(document, "/scope")))
         .add(w.method, Cell::text(text(document, "/method")))
         .add(w.commitments, if committed { Cell::chip(Tone::Good, w.commitments_made) } else { Cell::dash() });
-    let mut table = Table::new(w.decision, &[w.provider, w.decision, w.reason, w.basis, w.day], w.none_yet);
+    let mut table = Table::new(w.decision, &[w.provider, w.decision, w.reason, w.basis, w.when], w.none_yet);
     for provider in texts(&found, "/providers") {
         let decision = found.get("decisions").and_then(|d| d.get(provider)).unwrap_or(&Value::Null);
         let word = match decision.get("granted").and_then(Value::as_bool) {
@@ -157,8 +165,9 @@ pub(super) async fn application(desk: Desk, Path(id): Path<String>) -> Shown {
             Cell::text(time(decision, "/at")),
         ]);
     }
-    let section =
-        Section::new("application", w.application).facts(facts).table(columns(&desk, document.get("columns").unwrap_or(&Value::Null)));
+    let section = Section::new("application", w.application)
+        .facts(facts)
+        .table(columns(&desk, w.columns_asked, document.get("columns").unwrap_or(&Value::Null)).await?);
     let page = desk.page(id.as_str()).under("/console/papers", w.papers).section(section);
     let page = page.section(Section::new("decisions", w.decision).table(table));
     if !desk.is(&[Role::Provider]) || !undecided(&found).contains(&desk.me().org.as_str()) {

@@ -3,11 +3,12 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::alerts;
 use super::desk::{Desk, Posted, Shown, Trouble};
 use super::frame::FREEZES;
-use super::json::{figure, is, list, text, texts};
+use super::json::{figure, grouped, is, list, text, texts};
 use super::kit::{Cell, Facts, Field, Form, Section, Table, Tone};
-use super::labels::REGULATIONS;
+use super::labels::{self, REGULATIONS};
 use super::words::Lang;
 use crate::policy::Role;
 use crate::refusal::RULES;
@@ -39,16 +40,21 @@ pub(super) async fn machine(desk: Desk) -> Shown {
     let mut jail = Table::new(w.jail, &[w.role, w.layers, w.layers_missing, w.system_calls], w.none_yet).figures_from(3);
     for role in list(&doctor, "/jail/roles").iter().chain(list(&doctor, "/jail")) {
         let report = role.get("report").unwrap_or(role);
+        let missing = list(report, "/missing").iter().fold(Cell::default(), |cell, one| {
+            cell.line().and_chip(Tone::Bad, desk.say(text(one, "/layer"))).and_muted(text(one, "/reason"))
+        });
         jail.push(vec![
-            Cell::code(text(role, "/role")),
-            Cell::text(texts(report, "/in_force").join(", ")),
-            Cell::text(texts(report, "/missing").join(", ")),
+            Cell::text(desk.say(text(role, "/role"))).line().and_code(text(role, "/role")),
+            Cell::text(
+                texts(report, "/in_force").into_iter().map(|layer| desk.say(layer)).collect::<Vec<_>>().join(desk.lang().separator()),
+            ),
+            missing,
             Cell::text(figure(report, "/system_calls")),
         ]);
     }
     let mut limits = Table::new(w.limits, &[w.name, w.value], w.none_yet).figures_from(1);
     for (name, value) in doctor.get("limits").and_then(Value::as_object).into_iter().flatten() {
-        limits.push(vec![Cell::code(name), Cell::text(value.to_string())]);
+        limits.push(vec![Cell::code(name), Cell::text(grouped(&value.to_string()))]);
     }
     let page = desk.page(w.machine).lead(w.machine_lead).section(Section::new("facts", "").facts(facts));
     Ok(page.section(Section::new("jail", w.jail).table(jail)).section(Section::new("limits", w.limits).table(limits)).show())
@@ -68,7 +74,12 @@ pub(super) async fn freeze(desk: Desk) -> Shown {
     } else {
         section.form(set.field(line("org", w.freeze_scope)))
     };
-    let page = desk.page(w.freeze).lead(w.freeze_lead).section(section);
+    let mut page = desk.page(w.freeze).lead(w.freeze_lead);
+    if desk.is(alerts::WATCHES) {
+        let standing = alerts::frozen(&desk, &desk.get("/v1/alerts").await?);
+        page = page.section(Section::new("standing", desk.lang().watch().frozen_now).table(standing));
+    }
+    let page = page.section(section);
     if !desk.is(&[Role::Authority]) {
         return Ok(page.show());
     }
@@ -107,7 +118,12 @@ pub(super) async fn clauses(desk: Desk) -> Shown {
     let mut rules = Table::new(w.rule, &[w.rule, w.refused, w.remedy, w.clauses], w.none_yet);
     for rule in RULES {
         let (what, remedy) = if desk.lang() == Lang::Zh { (rule.zh, rule.remedy_zh) } else { (rule.en, rule.remedy_en) };
-        rules.push(vec![Cell::code(rule.id), Cell::text(what), Cell::text(remedy), Cell::text(rule.clauses.join(desk.lang().separator()))]);
+        rules.push(vec![
+            Cell::code(rule.id),
+            Cell::text(labels::sentence(what)),
+            Cell::text(labels::sentence(remedy)),
+            Cell::text(rule.clauses.join(desk.lang().separator())),
+        ]);
     }
     let page = desk.page(w.clauses_legend).lead(w.clauses_lead).section(Section::new("titles", w.regulation).table(titles));
     Ok(page.section(Section::new("rules", w.rule).table(rules)).show())

@@ -3,23 +3,24 @@
 
 use serde_json::Value;
 
-use super::chart;
 use super::desk::Desk;
-use super::json::{figure, is, list, text};
+use super::fields::Titles;
+use super::json::{figure, grouped, is, list, text};
 use super::kit::{Cell, Facts, Part, Section, Table, Tone};
 use super::probe::probe;
+use super::{chart, labels};
 
 /// Rows of a previewed table; more are in the artefact itself.
 const ROWS_MAX: usize = 2_000;
 
 /// Adds the artefact to `section`.
-pub(super) fn artefact(desk: &Desk, section: Section, artefact: &Value) -> Section {
+pub(super) fn artefact(desk: &Desk, section: Section, titles: &Titles, artefact: &Value) -> Section {
     if artefact.pointer("/rows").is_some_and(Value::is_array) {
-        table(desk, section, artefact)
+        table(desk, section, titles, artefact)
     } else if artefact.pointer("/terms").is_some_and(Value::is_array) {
-        linear(desk, section, artefact)
+        linear(desk, section, titles, artefact)
     } else if artefact.pointer("/trees").is_some_and(Value::is_array) {
-        trees(desk, section, artefact)
+        trees(desk, section, titles, artefact)
     } else if artefact.pointer("/layers").is_some_and(Value::is_array) {
         network(desk, section, artefact)
     } else {
@@ -34,11 +35,14 @@ fn label(desk: &Desk, value: &Value) -> Cell {
     value.as_str().map_or_else(|| Cell::default().and_muted(desk.w().missing), Cell::text)
 }
 
-fn table(desk: &Desk, section: Section, artefact: &Value) -> Section {
+fn table(desk: &Desk, section: Section, titles: &Titles, artefact: &Value) -> Section {
     let w = desk.w();
     let (keys, measures) = (list(artefact, "/keys"), list(artefact, "/measures"));
-    let heads: Vec<&str> = keys.iter().chain(measures).filter_map(Value::as_str).collect();
-    let mut table = Table::new(text(artefact, "/name"), &heads, w.none_yet).figures_from(keys.len());
+    let named =
+        |key: &str| Some(titles.title(key)).filter(|t| !t.is_empty()).map_or_else(|| key.to_owned(), |title| format!("{title} ({key})"));
+    let heads: Vec<String> = keys.iter().chain(measures).filter_map(Value::as_str).map(named).collect();
+    let mut table =
+        Table::new(text(artefact, "/name"), &heads.iter().map(String::as_str).collect::<Vec<_>>(), w.none_yet).figures_from(keys.len());
     let rows = list(artefact, "/rows");
     let hidden = rows.iter().filter(|row| row.pointer("/cell/shown").is_none()).count();
     for row in rows.iter().take(ROWS_MAX) {
@@ -55,7 +59,7 @@ fn table(desk: &Desk, section: Section, artefact: &Value) -> Section {
     section.part(Part::Chart(drawn)).table(table)
 }
 
-fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
+fn linear(desk: &Desk, section: Section, titles: &Titles, artefact: &Value) -> Section {
     let w = desk.w();
     let mut table = Table::new(text(artefact, "/name"), &[w.feature, w.coefficient], w.none_yet).figures_from(1);
     table.push(vec![Cell::text(w.intercept), Cell::text(figure(artefact, "/intercept"))]);
@@ -63,7 +67,7 @@ fn linear(desk: &Desk, section: Section, artefact: &Value) -> Section {
     for term in list(artefact, "/terms") {
         let (feature, coefficient) = (text(term, "/feature"), figure(term, "/coefficient"));
         bars.push((feature.to_owned(), coefficient.parse().unwrap_or(0.0), coefficient.clone()));
-        table.push(vec![Cell::text(feature), Cell::text(coefficient)]);
+        table.push(vec![titles.feature(desk, feature), Cell::text(coefficient)]);
     }
     let drawn = format!("{}: {}", w.coefficient, bars.len());
     section.facts(about(desk, artefact)).part(Part::Chart(chart::bars(w.coefficients_chart, &drawn, &bars))).table(table)
@@ -78,7 +82,7 @@ fn about(desk: &Desk, artefact: &Value) -> Facts {
 }
 
 /// Trees, one node a line: what it asks and where it leads, or what it adds.
-fn trees(desk: &Desk, section: Section, artefact: &Value) -> Section {
+fn trees(desk: &Desk, section: Section, titles: &Titles, artefact: &Value) -> Section {
     let w = desk.w();
     let features = list(artefact, "/features");
     let mut table = Table::new(text(artefact, "/name"), &[w.tree, w.node, w.feature, w.threshold, w.children, w.value], w.none_yet);
@@ -89,7 +93,7 @@ fn trees(desk: &Desk, section: Section, artefact: &Value) -> Section {
         let asked = node.pointer("/feature").and_then(Value::as_u64).and_then(|f| usize::try_from(f).ok());
         let told = match asked.and_then(|f| features.get(f)) {
             Some(feature) => [
-                Cell::text(scalar(feature)),
+                titles.feature(desk, &scalar(feature)),
                 Cell::text(format!("≤ {}", figure(node, "/threshold"))),
                 Cell::text(format!("{} · {}", figure(node, "/left"), figure(node, "/right"))),
                 Cell::dash(),
@@ -129,7 +133,10 @@ pub(super) fn named(desk: &Desk, section: Section, caption: &str, value: &Value)
     let mut table = Table::new(caption, &[w.name, w.value], w.none_yet);
     let mut rows = Vec::new();
     flatten("", value, &mut rows);
-    rows.into_iter().take(ROWS_MAX).for_each(|(name, value)| table.push(vec![Cell::code(name), Cell::text(value)]));
+    for (place, value) in rows.into_iter().take(ROWS_MAX) {
+        let name = labels::figure_name(desk.lang(), &place).map_or_else(|| Cell::code(&place), Cell::text);
+        table.push(vec![name, Cell::text(desk.say(&value))]);
+    }
     section.table(table)
 }
 
@@ -154,20 +161,44 @@ fn scalar(value: &Value) -> String {
 }
 
 /// Adds the evidence behind an output: cells with their causes, the probe's influences, and whatever else it holds.
-pub(super) fn evidence(desk: &Desk, mut section: Section, evidence: &Value) -> Section {
+pub(super) fn evidence(desk: &Desk, mut section: Section, titles: &Titles, evidence: &Value) -> Section {
     let w = desk.w();
     if evidence.pointer("/cells").is_some_and(Value::is_array) {
         section = section.table(cells(desk, evidence));
     }
     if evidence.pointer("/probe").is_some_and(Value::is_object) {
-        section = probe(desk, section, evidence.pointer("/probe").unwrap_or(&Value::Null));
+        section = probe(desk, section, titles, evidence.pointer("/probe").unwrap_or(&Value::Null));
     }
+    let tables = [levels(desk, titles, evidence), members(desk, evidence)];
+    section = tables.into_iter().flatten().fold(section, Section::table);
     let mut rest = evidence.clone();
     if let Some(fields) = rest.as_object_mut() {
-        fields.remove("cells");
-        fields.remove("probe");
+        ["cells", "probe", "levels", "members"].into_iter().for_each(|told| drop(fields.remove(told)));
     }
     if rest.as_object().is_some_and(|fields| !fields.is_empty()) { named(desk, section, w.figures_more, &rest) } else { section }
+}
+
+/// Who has the levels that a model reads.
+fn levels(desk: &Desk, titles: &Titles, evidence: &Value) -> Option<Table> {
+    let w = desk.w();
+    let mut table = Table::new(w.evidence_levels, &[w.feature, w.units_counting], w.none_yet).figures_from(1);
+    let all = list(evidence, "/levels");
+    all.iter().for_each(|level| table.push(vec![titles.feature(desk, text(level, "/feature")), Cell::text(figure(level, "/units"))]));
+    (!all.is_empty()).then_some(table)
+}
+
+/// What fusing did with each member.
+fn members(desk: &Desk, report: &Value) -> Option<Table> {
+    let w = desk.w();
+    let heads = [w.member, w.rows_read, w.rows_consented, w.rows_filtered, w.rows_matched];
+    let mut table = Table::new(w.members, &heads, w.none_yet).figures_from(1);
+    let all = list(report, "/members");
+    for member in all {
+        let figures =
+            ["/rows", "/rows_consented", "/rows_filtered", "/base_rows_matched"].map(|at| Cell::text(grouped(&figure(member, at))));
+        table.push([Cell::code(text(member, "/alias"))].into_iter().chain(figures).collect());
+    }
+    (!all.is_empty()).then_some(table)
 }
 
 fn cells(desk: &Desk, evidence: &Value) -> Table {

@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::chart;
 use super::desk::Desk;
+use super::fields::Titles;
 use super::json::{figure, list, some, text, texts};
 use super::kit::{Cell, Facts, Part, Section, Table, Tone};
 use super::words::Lang;
 
 /// Adds what a probe says to `section`.
-pub(super) fn probe(desk: &Desk, section: Section, probe: &Value) -> Section {
+pub(super) fn probe(desk: &Desk, section: Section, titles: &Titles, probe: &Value) -> Section {
     let w = desk.w();
     let told = |value, en, zh| text(value, if desk.lang() == Lang::Zh { zh } else { en }).to_owned();
     let mut section = section.part(Part::note(Tone::Plain, told(probe, "/about_en", "/about_zh")));
@@ -47,7 +48,12 @@ pub(super) fn probe(desk: &Desk, section: Section, probe: &Value) -> Section {
     let mut table = Table::new(w.probe_parameters, &[w.name, w.probe_median, w.probe_largest, w.probe_hidden], w.none_yet).figures_from(1);
     for parameter in list(probe, "/parameters") {
         let cell = |at: &str| Cell::text(figure(parameter, at));
-        table.push(vec![Cell::code(text(parameter, "/name")), cell("/median_steps"), cell("/largest_steps"), cell("/hidden_steps")]);
+        table.push(vec![
+            titles.feature(desk, text(parameter, "/name")),
+            cell("/median_steps"),
+            cell("/largest_steps"),
+            cell("/hidden_steps"),
+        ]);
     }
     section.table(table)
 }

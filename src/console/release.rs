@@ -1,5 +1,7 @@
 //! One output, in the order in which supervisors ask: who, on what basis, which fields, which code, which rules, who approves, to whom.
 
+use std::collections::BTreeSet;
+
 use axum::extract::Path;
 use axum::response::Redirect;
 use serde_json::Value;
@@ -18,13 +20,15 @@ enum Copy {
     Closed,
     /// What left, or the review copy with its evidence.
     Open(Value),
+    /// It left, and is not handed out now: why.
+    Withheld(Value),
 }
 
 /// One output.
 pub(super) async fn show(desk: Desk, Path(id): Path<String>) -> Shown {
     let release = desk.get(&format!("/v1/releases/{id}")).await?;
     let copy = match text(&release, "/state") {
-        "released" => Copy::Open(desk.get(&format!("/v1/releases/{id}/artefact")).await?),
+        "released" => desk.ask(&format!("/v1/releases/{id}/artefact")).await?.map_or_else(Copy::Withheld, Copy::Open),
         _ => Copy::Closed,
     };
     page(&desk, &release, copy).await
@@ -43,6 +47,11 @@ pub(super) async fn no_copy(Path(id): Path<String>) -> Redirect {
     Redirect::to(&format!("/console/releases/{id}"))
 }
 
+/// What left with all that proves it, as one file.
+pub(super) async fn bundle(desk: Desk, Path(id): Path<String>) -> Shown {
+    desk.file(&format!("/v1/releases/{id}/bundle")).await
+}
+
 async fn page(desk: &Desk, release: &Value, copy: Copy) -> Shown {
     let w = desk.w();
     let papers = Papers::of(desk).await?;
@@ -57,11 +66,11 @@ async fn page(desk: &Desk, release: &Value, copy: Copy) -> Shown {
         .section(fields(desk, &papers, release))
         .section(code(desk, &papers, release))
         .section(rules(desk, release, &job))
-        .section(artefact(desk, release, &copy))
+        .section(artefact(desk, &papers, release, &copy))
         .section(review::section(desk, release, &keys, matches!(copy, Copy::Open(_))))
         .section(recipient(desk, &papers, release))
         .section(after(desk, &papers, release))
-        .section(evidence(desk, release))
+        .section(evidence(desk, release, matches!(copy, Copy::Open(_))))
         .show())
 }
 
@@ -115,7 +124,11 @@ fn fields(desk: &Desk, papers: &Papers, release: &Value) -> Section {
             Cell::text(desk.say(&class("/entry/sharing/class"))),
             Cell::text(desk.say(&class("/entry/opening/class"))),
             Cell::text(figure(source, "/version")),
-            texts(source, "/columns").into_iter().fold(Cell::default(), |cell, name| cell.and_code(name)),
+            texts(source, "/columns")
+                .into_iter()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .fold(Cell::default(), |cell, name| cell.and_code(name)),
         ]);
     }
     let plan = papers.plan(release);
@@ -123,13 +136,13 @@ fn fields(desk: &Desk, papers: &Papers, release: &Value) -> Section {
         .add(w.plan, Cell::text(text(plan, "/plan/title")).and_code(text(release, "/facts/plan")))
         .add(w.joins, Cell::text(linkage_keys(plan).join(desk.lang().separator())))
         .add(w.unit, Cell::code(text(plan, "/plan/unit")));
-    let mut granted = Table::new(w.transform, &[w.field, w.source_column, w.transform], w.none_yet);
+    let mut granted = Table::new(w.transforms, &[w.field, w.source_column, w.transform], w.none_yet);
     for output in list(plan, "/plan/outputs") {
         let transform = output.pointer("/transform").unwrap_or(&Value::Null);
         let word = transform.as_str().or_else(|| transform.as_object().and_then(|o| o.keys().next().map(String::as_str)));
         granted.push(vec![
             Cell::code(text(output, "/name")),
-            Cell::code(text(output, "/from")),
+            Cell::code(text(output, "/from")).and_muted(papers.source_title(plan, text(output, "/from"))),
             Cell::text(desk.say(word.unwrap_or_default())),
         ]);
     }
@@ -177,17 +190,19 @@ fn rules(desk: &Desk, release: &Value, job: &Value) -> Section {
     if list(release, "/checks").is_empty() && !section.parts.is_empty() { section } else { section.table(table) }
 }
 
-fn artefact(desk: &Desk, release: &Value, copy: &Copy) -> Section {
+fn artefact(desk: &Desk, papers: &Papers, release: &Value, copy: &Copy) -> Section {
     let w = desk.w();
     let section = Section::new("artefact", w.sec_artefact);
     match copy {
         Copy::Open(opened) => {
-            let section = preview::artefact(desk, section, opened.get("artefact").unwrap_or(&Value::Null));
+            let titles = papers.titles(release);
+            let section = preview::artefact(desk, section, &titles, opened.get("artefact").unwrap_or(&Value::Null));
             match opened.get("evidence").filter(|e| !e.is_null()) {
-                Some(evidence) => preview::evidence(desk, section, evidence),
+                Some(evidence) => preview::evidence(desk, section, &titles, evidence),
                 None => section,
             }
         }
+        Copy::Withheld(why) => desk.refusal(why).parts.into_iter().fold(section, Section::part),
         Copy::Closed if text(release, "/state") == "refused" => section.part(Part::note(Tone::Plain, w.artefact_never)),
         Copy::Closed if desk.is(&[Role::Authority]) || is(release, "/review/duty") => {
             let action = format!("/console/releases/{}/copy#artefact", text(release, "/id"));
@@ -218,11 +233,11 @@ fn after(desk: &Desk, papers: &Papers, release: &Value) -> Section {
         .add(w.attribution, named)
         .add(w.safeguards, Cell::text(text(agreement, "/terms/agreement/safeguards")))
         .add(w.disposal, Cell::text(text(agreement, "/terms/agreement/disposal")))
-        .add(w.until, Cell::text(day(agreement, "/terms/agreement/term/until")));
+        .add(w.ends, Cell::text(day(agreement, "/terms/agreement/term/until")));
     Section::new("after", w.sec_after).hint(w.responsibility).facts(facts)
 }
 
-fn evidence(desk: &Desk, release: &Value) -> Section {
+fn evidence(desk: &Desk, release: &Value, opened: bool) -> Section {
     let w = desk.w();
     let leaf = |pointer: &str| match figure(release, pointer) {
         number if number.is_empty() => Cell::dash(),
@@ -232,5 +247,15 @@ fn evidence(desk: &Desk, release: &Value) -> Section {
         .add(w.decision_leaf, leaf("/decision_leaf"))
         .add(w.release_leaf, leaf("/leaf"))
         .add(w.commitment, Cell::code(text(release, "/commitment")));
-    Section::new("evidence", w.sec_evidence).facts(facts)
+    let section = Section::new("evidence", w.sec_evidence).facts(facts);
+    if !opened || text(release, "/state") != "released" {
+        return section;
+    }
+    let id = text(release, "/id");
+    section.part(Part::File {
+        href: format!("/console/releases/{id}/bundle"),
+        text: w.bundle.to_owned(),
+        about: w.bundle_about.to_owned(),
+        command: format!("fusebox verify {id}.zip --log-key LOG-KEY"),
+    })
 }

@@ -6,6 +6,7 @@ use axum::extract::Query;
 use serde_json::Value;
 
 use super::desk::{Desk, Shown, Trouble};
+use super::fields::{Titles, title};
 use super::frame::{LISTS, MODULES};
 use super::json::{day, figure, find, is, list as items, text, texts, time};
 use super::kit::{Cell, Part, Section, Table, Tone};
@@ -13,6 +14,9 @@ use super::labels;
 
 /// Rows of a page, to choose from.
 const PER_PAGE: [usize; 3] = [25, 100, 500];
+
+/// Pages to each side of the present one that are linked, beside the first and the last.
+const PAGES_NEAR: usize = 4;
 
 /// What a release is told with: everything the caller may list.
 pub(super) struct Papers {
@@ -49,6 +53,16 @@ impl Papers {
     /// Its module.
     pub fn module(&self, release: &Value) -> &Value {
         find(&self.modules, "/digest", text(release, "/facts/module"))
+    }
+    /// What the columns of its view are called.
+    pub fn titles(&self, release: &Value) -> Titles {
+        Titles::of(self.plan(release), &self.datasets)
+    }
+    /// What the source of a plan's output, `alias.column`, is called.
+    pub fn source_title(&self, plan: &Value, from: &str) -> String {
+        let (alias, column) = from.split_once('.').unwrap_or_default();
+        let member = items(plan, "/plan/members").iter().find(|m| text(m, "/alias") == alias).unwrap_or(&Value::Null);
+        title(&self.datasets, text(member, "/dataset"), column)
     }
     /// A dataset.
     pub fn dataset(&self, id: &str) -> &Value {
@@ -165,7 +179,9 @@ fn row(desk: &Desk, papers: &Papers, release: &Value) -> Vec<Cell> {
     let agreed = text(release, "/facts/agreement");
     let named = if agreement.is_null() { Cell::code(agreed) } else { Cell::link(format!("/console/papers/agreements/{agreed}"), agreed) };
     vec![
+        // With its state, which else stands where one has to scroll to.
         Cell::link(format!("/console/releases/{id}"), text(release, "/name"))
+            .and_chip(tone(text(release, "/state")), desk.say(text(release, "/state")))
             .line()
             .and_code(id)
             .line()
@@ -189,8 +205,8 @@ fn row(desk: &Desk, papers: &Papers, release: &Value) -> Vec<Cell> {
     ]
 }
 
-/// The table of these releases.
-pub(super) fn table(desk: &Desk, papers: &Papers, releases: &[&Value]) -> Table {
+/// The table of these releases; what is said where there is none.
+fn table(desk: &Desk, papers: &Papers, none: &str, releases: &[&Value]) -> Table {
     let w = desk.w();
     let heads = [
         w.col_id,
@@ -210,7 +226,7 @@ pub(super) fn table(desk: &Desk, papers: &Papers, releases: &[&Value]) -> Table 
         w.col_feedback,
         w.col_evidence,
     ];
-    let mut table = Table::new(w.releases_caption, &heads, w.releases_none).wide();
+    let mut table = Table::new(w.releases_caption, &heads, none).wide();
     releases.iter().for_each(|release| table.push(row(desk, papers, release)));
     table
 }
@@ -286,9 +302,11 @@ pub(super) async fn list(desk: Desk, Query(query): Query<Asked>) -> Shown {
     let pages = matching.len().div_ceil(per).max(1);
     let page = asked(&query, "page").parse::<usize>().unwrap_or(1).clamp(1, pages);
     let shown: Vec<&Value> = matching.iter().skip((page - 1) * per).take(per).copied().collect();
-    let mut section = Section::new("list", "").table(table(&desk, &papers, &shown).out_of(matching.len()));
+    let none = if all.is_empty() { desk.w().releases_empty } else { desk.w().releases_none };
+    let mut section = Section::new("list", "").table(table(&desk, &papers, none, &shown).out_of(matching.len()));
     if pages > 1 {
-        let links = (1..=pages).map(|n| (with(&query, "page", &n.to_string()), n.to_string(), n == page)).collect();
+        let near = |n: &usize| *n == 1 || *n == pages || n.abs_diff(page) <= PAGES_NEAR;
+        let links = (1..=pages).filter(near).map(|n| (with(&query, "page", &n.to_string()), n.to_string(), n == page)).collect();
         section = section.part(Part::Links(desk.w().pages.to_owned(), links));
     }
     let w = desk.w();

@@ -13,7 +13,12 @@ use crate::policy::Role;
 const ROWS_MAX: usize = 20;
 
 /// What, what to do, since when or until when.
-type Row = (Cell, &'static str, String);
+type Row = (Cell, &'static str, Cell);
+
+/// A time, and whether it began or ends then.
+fn when(word: &str, at: impl Into<String>) -> Cell {
+    Cell::default().and_muted(word).and(at)
+}
 
 /// The section; none for those for whom nothing ever waits.
 pub(super) async fn section(desk: &Desk, releases: &[Value]) -> Result<Option<Section>, Trouble> {
@@ -27,7 +32,7 @@ pub(super) async fn section(desk: &Desk, releases: &[Value]) -> Result<Option<Se
     };
     let mut table = Table::new(watch.todo, &[watch.todo_what, watch.todo_do, watch.todo_since], watch.todo_none);
     for (what, to_do, since) in rows.into_iter().take(ROWS_MAX) {
-        table.push(vec![what, Cell::text(to_do), Cell::text(since)]);
+        table.push(vec![what, Cell::text(to_do), since]);
     }
     Ok(Some(Section::new("todo", watch.todo).table(table)))
 }
@@ -46,14 +51,19 @@ async fn provider(desk: &Desk, releases: &[Value]) -> Result<Vec<Row>, Trouble> 
     let (applications, agreements) = (desk.get("/v1/applications").await?, desk.get("/v1/agreements").await?);
     let asked = items(&applications, "").iter().filter(|a| undecided(a).contains(&own)).map(|a| {
         let id = text(a, "/document/id");
-        (Cell::link(format!("/console/papers/applications/{id}"), id), watch.todo_application, time(a, "/submitted_at"))
+        (
+            Cell::link(format!("/console/papers/applications/{id}"), id),
+            watch.todo_application,
+            when(watch.todo_from, time(a, "/submitted_at")),
+        )
     });
     let unsigned = items(&agreements, "").iter().filter(|a| texts(a, "/unsigned").contains(&own)).map(|a| {
         let id = text(a, "/id");
         let until = text(a, "/terms/agreement/term/until").to_owned();
-        (Cell::link(format!("/console/papers/agreements/{id}"), id), watch.todo_countersign, until)
+        (Cell::link(format!("/console/papers/agreements/{id}"), id), watch.todo_countersign, when(watch.todo_until, until))
     });
-    let pending = at_stage(releases, "veto_window").map(|r| (output(r), watch.todo_veto, day(r, "/review/window_ends")));
+    let pending =
+        at_stage(releases, "veto_window").map(|r| (output(r), watch.todo_veto, when(watch.todo_until, day(r, "/review/window_ends"))));
     Ok(asked.chain(unsigned).chain(pending).collect())
 }
 
@@ -61,10 +71,15 @@ async fn operator(desk: &Desk, releases: &[Value]) -> Result<Vec<Row>, Trouble> 
     let watch = desk.lang().watch();
     let orders = desk.get("/v1/orders").await?;
     let ordered = items(&orders, "").iter().filter(|o| text(o, "/state") != "closed").map(|o| {
-        (Cell::link("/console/orders", format!("{} {}", watch.orders, figure(o, "/id"))), watch.todo_order, text(o, "/due").to_owned())
+        (
+            Cell::link("/console/orders", format!("{} {}", watch.orders, figure(o, "/id"))),
+            watch.todo_order,
+            when(watch.todo_until, text(o, "/due")),
+        )
     });
-    let held = at_stage(releases, "awaiting_statement").map(|r| (output(r), watch.todo_statement, time(r, "/created_at")));
-    let returned = at_stage(releases, "returned").map(|r| (output(r), watch.todo_returned, time(r, "/created_at")));
+    let held =
+        at_stage(releases, "awaiting_statement").map(|r| (output(r), watch.todo_statement, when(watch.todo_from, time(r, "/created_at"))));
+    let returned = at_stage(releases, "returned").map(|r| (output(r), watch.todo_returned, when(watch.todo_from, time(r, "/created_at"))));
     Ok(ordered.chain(returned).chain(held).collect())
 }
 
@@ -73,16 +88,20 @@ async fn checker(desk: &Desk, releases: &[Value]) -> Result<Vec<Row>, Trouble> {
     let modules = desk.get_as(MODULES, "/v1/modules").await?;
     let votes = at_stage(releases, "in_review")
         .filter(|r| is(r, "/review/duty") && !is(r, "/review/voted"))
-        .map(|r| (output(r), watch.todo_vote, day(r, "/review/clock/due")));
+        .map(|r| (output(r), watch.todo_vote, when(watch.todo_until, day(r, "/review/clock/due"))));
     let unread = items(&modules, "").iter().filter(|m| text(m, "/state") == "unreviewed" && text(m, "/org") != own).map(|m| {
         let digest = text(m, "/digest");
         let name = format!("{} {}", text(m, "/name"), text(m, "/version"));
-        (Cell::link(format!("/console/modules/{digest}"), name).line().and_code(digest), watch.todo_module, time(m, "/created_at"))
+        (
+            Cell::link(format!("/console/modules/{digest}"), name).line().and_code(digest),
+            watch.todo_module,
+            when(watch.todo_from, time(m, "/created_at")),
+        )
     });
     Ok(votes.chain(unread).collect())
 }
 
 fn authority(desk: &Desk, releases: &[Value]) -> Vec<Row> {
     let watch = desk.lang().watch();
-    at_stage(releases, "appealed").map(|r| (output(r), watch.todo_appeal, time(r, "/decided_at"))).collect()
+    at_stage(releases, "appealed").map(|r| (output(r), watch.todo_appeal, when(watch.todo_from, time(r, "/decided_at")))).collect()
 }

@@ -139,16 +139,21 @@ words! { Words:
     denied = "Denied by reviewers" | "审核未通过";
     refused_by_rule = "Refused by rule" | "规则拒绝";
     history = "Decisions by day" | "每日处理情况";
+    history_none = "No output reached the gate in these days." | "近14日没有到达出域关口的输出。";
     history_text = "Outputs that reached the gate in the last 14 days, by state." | "近14日到达出域关口的输出，按状态统计。";
     day = "Day" | "日期";
     budgets = "Privacy budgets" | "隐私预算";
+    budgets_none = "No budget yet: the data authority sets one for a kind of identifier with `fusebox budget set`." | "尚无预算：由数据主管部门使用 fusebox budget set 按标识类别核定。";
+    not_set = "not set" | "未核定";
     budgets_text = "Privacy loss that remains, of what the data authority allowed for all operators together." | "数据主管部门核定的全体运营主体共用隐私预算及余量。";
     namespace = "Kind of identifier" | "标识类别";
     budget = "Budget ρ" | "预算 ρ";
     remaining = "Remaining ρ" | "余量 ρ";
     spent = "Spent ρ" | "已用 ρ";
     folds = "Folds" | "查询次数";
-    waiting = "Waiting for review" | "待办审核";
+    waiting = "Waiting for review" | "待审核事项";
+    waiting_none = "No output waits for review." | "没有待审核的出域事项。";
+    latest_none = "No output has been decided yet. Once jobs end, what the gate and the reviewers decide stands here." | "尚无已作出决定的出域事项。任务结束后，出域关口和审核人的决定显示在此。";
     latest = "Latest decisions" | "最近决定";
     // Release list: the columns of the supervisors' list, in its order
     col_id = "Release" | "出域编号";
@@ -169,11 +174,13 @@ words! { Words:
     col_evidence = "Log record" | "存证校验";
     releases_lead = "Every output that reached the gate; denied requests stand beside approvals." | "到达出域关口的全部输出；被拒绝的申请与获批事项并列显示。";
     releases_caption = "Outputs at the gate" | "出域事项";
-    releases_none = "No output matches." | "没有符合条件的出域事项。";
+    releases_none = "No output matches. Choose All, or search for less." | "没有符合条件的出域事项，请选择“全部”或减少筛选条件。";
+    releases_empty = "No output has reached the gate yet. Operators submit jobs under Jobs; what comes of them stands here." | "尚无出域事项。运营主体在“任务”页面提交任务后，其输出显示在此。";
     per_page = "Rows" | "每页行数";
     no_personal = "No personal information" | "不含个人信息";
     personal = "Personal information" | "含个人信息";
     until = "until" | "至";
+    ends = "Agreement ends" | "协议到期日";
     // Release detail
     sec_who = "Who asks" | "谁申请";
     sec_basis = "On what basis" | "依据什么";
@@ -211,8 +218,11 @@ words! { Words:
     opening = "Opening" | "开放属性";
     version = "Version" | "版本";
     columns = "Columns granted" | "授权字段";
+    columns_asked = "Columns asked for" | "申请字段";
+    columns_all = "Columns" | "字段";
     joins = "Joined on" | "关联字段";
     transform = "Transform" | "处理方式";
+    transforms = "How each field is handed over" | "字段处理";
     field = "Field" | "字段";
     source_column = "Source" | "来源字段";
     module = "Module" | "算法模块";
@@ -256,6 +266,13 @@ words! { Words:
     fate = "Fate" | "处理结果";
     causes = "Causes" | "原因";
     figures_more = "Further evidence" | "其他依据";
+    evidence_levels = "Units of each level that the model reads" | "模型各类别单元数";
+    members = "What fusing did with each member" | "各数据集融合情况";
+    member = "Member" | "成员";
+    rows_read = "Rows read" | "读取行数";
+    rows_consented = "After consent" | "同意筛选后";
+    rows_filtered = "After filters" | "条件筛选后";
+    rows_matched = "Base rows matched" | "匹配基准行数";
     name = "Name" | "名称";
     value = "Value" | "数值";
     influence_chart = "Influence of one unit in the probe, largest first" | "单个单元探测影响(由大到小)";
@@ -283,11 +300,16 @@ words! { Words:
     decision = "Decision" | "决定";
     approve = "Approve" | "通过";
     deny = "Deny" | "不通过";
+    bundle = "Download the bundle" | "下载存证包";
+    bundle_about = "One file with the output, its decision, votes, agreement and proofs. On any machine, without this server, it is checked by" | "单一文件，含产物、决定、表决、协议与证明；可脱离本服务器在任意计算机上核验：";
     own_review = "You may not review what comes from your own organisation." | "不得审核本单位提交的事项。";
     // Jobs
     jobs_lead = "Jobs that you may see, newest first." | "您有权查看的任务，最新在前。";
     jobs_caption = "Jobs" | "任务列表";
-    jobs_none = "No job has been submitted." | "尚未提交任务。";
+    jobs_none = "No job has been submitted yet." | "尚未提交任务。";
+    job_needs = "A job needs a fusion plan and a module: on the command line, `fusebox plan submit FILE` and `fusebox module upload FILE --key KEY`." | "提交任务须先有融合方案和算法模块，可使用命令行：fusebox plan submit FILE、fusebox module upload FILE --key KEY。";
+    only_real = "on real data" | "仅真实数据";
+    more = "more" | "项，查看全部";
     submitted_at = "Submitted" | "提交时间";
     synthetic = "Synthetic data" | "合成数据";
     real = "Real data" | "真实数据";
@@ -307,6 +329,7 @@ words! { Words:
     // Modules
     modules_lead = "Code that operators uploaded: what it may do, who read it." | "运营主体上传的代码：获准能力与审核情况。";
     modules_caption = "Modules" | "模块列表";
+    modules_none = "No module yet. Operators and researchers upload one with `fusebox module upload FILE --key KEY`." | "尚无算法模块。运营主体和研究人员使用 fusebox module upload FILE --key KEY 上传。";
     uploaded_at = "Uploaded" | "上传时间";
     review_module = "Review the module" | "审核模块";
     // Papers
@@ -314,7 +337,11 @@ words! { Words:
     agreements_caption = "Agreements" | "利用协议";
     applications_caption = "Applications" | "数据申请";
     unsigned = "Not yet counter-signed by" | "待会签单位";
-    signed_by = "Counter-signed" | "已会签";
+    signed_by = "Signed by" | "会签人";
+    signatures = "Counter-signatures" | "会签情况";
+    agreements_none = "No agreement yet. An operator makes one once its application was granted: `fusebox agreement draft FILE`." | "尚无利用协议。申请获同意后，由运营主体使用 fusebox agreement draft FILE 订立。";
+    applications_none = "No application yet. An operator files one with `fusebox application submit FILE`; providers answer it here." | "尚无数据申请。运营主体使用 fusebox application submit FILE 提交，数源部门在此答复。";
+    when = "When" | "时间";
     countersign = "Counter-sign" | "会签";
     countersign_text = "You sign the terms of this digest. They never change." | "您会签的是该摘要对应的条款，条款不可更改。";
     in_force = "In force" | "生效中";
@@ -330,7 +357,8 @@ words! { Words:
     jobs_max = "Jobs allowed" | "任务次数上限";
     // Data
     data_lead = "Datasets of the catalogue, with classes and imported versions. No values." | "目录数据集、属性与导入版本，不含任何数值。";
-    data_caption = "Catalogue" | "数据目录";
+    data_caption = "Catalogue" | "目录条目";
+    data_none = "No dataset is registered yet. A provider registers one with `fusebox dataset register FILE`." | "尚无登记的数据集。数源部门使用 fusebox dataset register FILE 登记。";
     title = "Title" | "名称";
     origin = "Origin" | "数据来源";
     updated = "Update" | "更新频率";

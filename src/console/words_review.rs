@@ -93,7 +93,7 @@ words! { ReviewWords:
     keys_lead_admin = "A key counts once you have confirmed the fingerprint that its reviewer told you in person." | "经您核对审核人当面告知的指纹后，密钥方可用于表决。";
     keys_lead_all = "Keys with which reviewers sign their votes." | "审核人签名表决所用密钥。";
     keys_caption = "Keys" | "密钥列表";
-    keys_none = "No key is enrolled." | "尚未登记密钥。";
+    keys_none = "No key is enrolled yet. A reviewer enrols one on this page, signed in." | "尚未登记密钥。审核人登录后在本页登记。";
     key = "Key" | "密钥";
     fingerprint = "Fingerprint" | "指纹";
     enrolled_at = "Enrolled" | "登记时间";

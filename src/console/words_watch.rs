@@ -40,6 +40,11 @@ words! { WatchWords:
     // Orders
     orders_lead = "Orders to put something right by a day, and what came of them." | "责令整改事项、期限与办结情况。";
     orders_caption = "Orders" | "整改事项";
+    orders_none = "No order has been issued." | "尚未签发整改令。";
+    frozen_now = "Standing now" | "当前暂停";
+    frozen_none = "Releases are not stopped." | "当前未暂停出域。";
+    frozen_scope = "What is stopped" | "暂停范围";
+    frozen_id = "Freeze" | "暂停事项";
     order = "No." | "编号";
     order_text = "What is to be put right" | "整改要求";
     order_due = "Last day" | "整改期限";
@@ -57,6 +62,8 @@ words! { WatchWords:
     by_operator = "Outputs by operator" | "按运营主体统计";
     by_operator_text = "Released by form; held now; refused by a rule or denied by reviewers." | "按形式统计已出域数量；当前待审核；规则拒绝或审核未通过。";
     stayed = "Stayed" | "未出域";
+    operators_none = "No output reached the gate in this period." | "统计期内没有到达出域关口的输出。";
+    denials_none = "No call was denied in this period." | "统计期内没有被拒绝的调用。";
     denials = "Denials by rule" | "按规则统计的拒绝";
     denials_text = "Calls that a rule denied; each is a leaf." | "被规则拒绝的调用；每次均记入日志。";
     count = "Count" | "次数";
@@ -66,6 +73,7 @@ words! { WatchWords:
     endings = "Agreements ended" | "到期或终止协议";
     disposed = "Disposed of, with certificate" | "已处置并有证明";
     log_checked = "Last check of the log" | "最近日志校验";
+    check_export = "Check of the log, report" | "日志校验与报告";
     sound = "sound" | "无异常";
     never = "not yet" | "尚未执行";
     export = "For a report as a file:" | "导出监管报告：";
@@ -127,7 +135,9 @@ words! { WatchWords:
     todo_none = "Nothing waits for you." | "暂无待办事项。";
     todo_what = "What" | "事项";
     todo_do = "What to do" | "待办";
-    todo_since = "Since / until" | "起始/期限";
+    todo_since = "When" | "时间";
+    todo_from = "since" | "自";
+    todo_until = "until" | "期限";
     todo_application = "Answer the application" | "答复数据申请";
     todo_countersign = "Counter-sign the agreement" | "会签协议";
     todo_veto = "Object within the days agreed, or let it go" | "在约定期限内提出异议或放行";

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use protocol::model::Model;
+use protocol::model::{Layer, Model, Node};
 use protocol::neighbour::Measured;
 use serde::{Deserialize, Serialize};
 
 use super::checks::Check;
 use super::decide::{Decision, Outcome, OutputKind, RawOutput, canonical};
 use crate::policy::ActivePolicy;
-use crate::sdc::{Influences, JUMP_MIN, LARGEST_MIN, PROBED_MIN, Probed, Size, influences};
+use crate::sdc::{DecidedModel, Influences, JUMP_MIN, LARGEST_MIN, PROBED_MIN, Probed, Size, influences};
 use crate::store::StoreError;
 
 /// The rule's name, in checks and evidence.
@@ -138,7 +138,7 @@ pub struct InfluenceShown {
 /// What the probed units do to one parameter, in steps of the last digit released.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParameterShown {
-    /// Its name.
+    /// What it multiplies, `column` or `column=label`, else its place in the artefact.
     pub name: String,
     /// Median influence.
     pub median_steps: String,
@@ -161,7 +161,7 @@ impl Decision {
             if decided.outcome != Outcome::Hold {
                 continue;
             }
-            let told = evidence(probe, model, at, digits);
+            let told = evidence(probe, (model, &features(&decided.artefact)?), at, digits);
             let mut evidence: serde_json::Value = serde_json::from_slice(&decided.evidence).map_err(|_| StoreError::Fault)?;
             let fields = evidence.as_object_mut().ok_or(StoreError::Fault)?;
             fields.insert("probe".to_owned(), serde_json::to_value(told).map_err(|_| StoreError::Fault)?);
@@ -172,19 +172,42 @@ impl Decision {
     }
 }
 
-/// A name for each parameter, in the order of [`Model::parameters`]: of a linear model what it multiplies, of others their place.
-fn names(model: &Model) -> Vec<String> {
+/// What a model reads, as the artefact under review spells it: a column, or `column=label` of a level that enough units have.
+fn features(artefact: &[u8]) -> Result<Vec<String>, StoreError> {
+    Ok(match serde_json::from_slice(artefact).map_err(|_| StoreError::Malformed("artefact"))? {
+        DecidedModel::Linear(linear) => linear.terms.into_iter().map(|term| term.feature).collect(),
+        DecidedModel::Trees(trees) => trees.features,
+        DecidedModel::Network(network) => network.features,
+    })
+}
+
+/// A name for each parameter, in the order of [`Model::parameters`]: of a linear model what it multiplies, of others their place in the
+/// artefact, counted from 0 as there.
+fn names(model: &Model, features: &[String]) -> Vec<String> {
     match model {
-        Model::Linear(linear) => {
-            let named = linear.features.iter().map(|f| f.level.map_or_else(|| f.column.clone(), |level| format!("{} [{level}]", f.column)));
-            named.chain(["(intercept)".to_owned()]).collect()
+        Model::Linear(_) => features.iter().cloned().chain(["(intercept)".to_owned()]).collect(),
+        Model::Trees(trees) => {
+            // The threshold of a level is no parameter: it is always the same.
+            let of_level = |feature: u32| trees.features.get(feature as usize).is_some_and(|f| f.level.is_some());
+            let level = |node: &Node| matches!(node, Node::Split { feature, .. } if of_level(*feature));
+            let nodes = trees.trees.iter().enumerate().flat_map(|(t, tree)| tree.iter().enumerate().map(move |(n, node)| (t, n, node)));
+            let own = nodes.filter(|(.., node)| !level(node)).map(|(t, n, _)| format!("tree {t}, node {n}"));
+            own.chain(["(base)".to_owned()]).collect()
         }
-        Model::Trees(_) | Model::Network(_) => (1..=model.parameters().len()).map(|place| format!("#{place}")).collect(),
+        Model::Network(network) => network.layers.iter().enumerate().flat_map(of_layer).collect(),
     }
 }
 
+/// Names of a layer's weights, output by output one an input, then of its biases.
+fn of_layer((l, layer): (usize, &Layer)) -> Vec<String> {
+    let (outputs, weights) = (layer.biases.len(), layer.weights.len());
+    let inputs = weights.checked_div(outputs).unwrap_or(0).max(1);
+    let weights = (0..weights).map(|w| format!("layer {l}, output {}, input {}", w / inputs, w % inputs));
+    weights.chain((0..outputs).map(|o| format!("layer {l}, output {o}, bias"))).collect()
+}
+
 /// What the probe says of the model at place `at` of the job's.
-fn evidence(probe: &Probe, model: &Model, at: usize, digits: u8) -> ProbeEvidence {
+fn evidence(probe: &Probe, (model, features): (&Model, &[String]), at: usize, digits: u8) -> ProbeEvidence {
     let (mut probed, mut drawn, mut failed, mut reshaped) = (Vec::new(), Vec::new(), 0, 0);
     let mut failures = BTreeSet::new();
     for run in &probe.runs {
@@ -225,7 +248,7 @@ fn evidence(probe: &Probe, model: &Model, at: usize, digits: u8) -> ProbeEvidenc
         jump: decimal(found.jump),
         above: decimal(found.above),
         influences: shown.into_iter().map(|(value, drawn)| InfluenceShown { influence: decimal(value), drawn }).collect(),
-        parameters: names(model)
+        parameters: names(model, features)
             .into_iter()
             .zip(&found.parameters)
             .map(|(name, p)| ParameterShown {

@@ -30,7 +30,7 @@ const FLAGS: [&str; 9] = [
 pub struct Browser {
     driver: Child,
     session: String,
-    _profile: TempDir,
+    profile: TempDir,
     shots: PathBuf,
     number: std::cell::Cell<usize>,
 }
@@ -69,7 +69,7 @@ impl Browser {
         let _ = std::fs::remove_dir_all(&shots);
         std::fs::create_dir_all(&shots).unwrap();
         println!("screenshots: {}", shots.display());
-        Self { driver, session, _profile: profile, shots, number: std::cell::Cell::new(0) }
+        Self { driver, session, profile, shots, number: std::cell::Cell::new(0) }
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
@@ -100,6 +100,31 @@ impl Browser {
             "Emulation.setDeviceMetricsOverride",
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 }),
         );
+    }
+
+    /// Clicks what downloads a file of this name; the file.
+    #[track_caller]
+    pub fn download(&self, selector: &str, name: &str) -> PathBuf {
+        let folder = self.profile.path().join("downloads");
+        std::fs::create_dir_all(&folder).unwrap();
+        self.chrome("Browser.setDownloadBehavior", json!({ "behavior": "allow", "downloadPath": folder }));
+        self.click(selector);
+        // Its name is its own once the whole of it is there.
+        let file = folder.join(name);
+        let started = Instant::now();
+        while !file.exists() {
+            assert!(started.elapsed() < WORDS_WITHIN, "{name} was not downloaded: {}", self.text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        file
+    }
+
+    /// Presses the key that leads to the next place.
+    pub fn tab(&self) {
+        for what in ["rawKeyDown", "keyUp"] {
+            let key = json!({ "type": what, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9 });
+            self.chrome("Input.dispatchKeyEvent", key);
+        }
     }
 
     fn element(&self, selector: &str) -> Result<String, String> {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use ureq::http::Request;
 
+use crate::matrix::PAPERS;
 use crate::support::Server;
-use crate::world::World;
+use crate::world::{WHO, World};
 
 pub struct Page {
     pub status: u16,
     pub headers: ureq::http::HeaderMap,
     pub html: String,
+    pub bytes: Vec<u8>,
 }
 
 /// A browser without a script: cookies and forms.
@@ -67,8 +69,8 @@ impl Hand {
             self.cookies.insert(name.to_owned(), value.to_owned());
         }
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let html = answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap();
-        Page { status, headers, html }
+        let bytes = answer.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap();
+        Page { status, headers, html: String::from_utf8_lossy(&bytes).into_owned(), bytes }
     }
 }
 
@@ -140,6 +142,46 @@ pub fn a_reviewer_sees_the_probe(world: &World) {
         assert!(texts.iter().all(|text| opened.contains(text)) && opened.contains("<svg class=\"bars\""), "{opened}");
         assert!(!opened.contains("NaN") && !opened.contains("\"unit\""), "{opened}");
     }
+}
+
+/// The bundle of what left: a link and the file for whoever sees the output, neither of what has not left or is stopped.
+pub fn a_bundle_is_there_for_who_sees_what_left(world: &World) {
+    let page = |id: &str| format!("/console/releases/{id}");
+    let bundle = |id: &str| format!("/console/releases/{id}/bundle");
+    let links = |html: &str, id: &str| html.contains(&format!("href=\"{}\"", bundle(id)));
+    let mut seen = Vec::new();
+    for (who, ..) in WHO {
+        let mut hand = Hand::signed_in(world, who);
+        if links(&hand.get(&page(&world.table)).html, &world.table) {
+            let file = hand.get(&bundle(&world.table));
+            assert_eq!((file.status, header(&file, "content-type")), (200, "application/zip"), "{who}");
+            assert_eq!(header(&file, "content-disposition"), format!("attachment; filename=\"{}.zip\"", world.table));
+            assert!(file.bytes.starts_with(b"PK\x03\x04") && file.bytes.len() > 1_000, "{who}: {} bytes", file.bytes.len());
+            seen.push(who);
+        }
+        assert!(!links(&hand.get(&page(&world.models[1])).html, &world.models[1]), "{who}: nothing left yet");
+        let held = hand.get(&bundle(&world.models[1]));
+        assert!(held.status >= 400 && held.html.contains("id=\"refusal\""), "{who}: {}", held.html);
+    }
+    assert_eq!(seen, PAPERS.to_vec());
+    let mut operator = Hand::signed_in(world, "operator-wang");
+    for (lang, said) in [("en", "Download the bundle"), ("zh", "下载存证包")] {
+        operator.get(&format!("/console/language/{lang}?to=/console/releases"));
+        let html = operator.get(&page(&world.table)).html;
+        assert!(html.contains(said) && html.contains(&format!("fusebox verify {}.zip --log-key", world.table)), "{html}");
+    }
+    // While a freeze stands the page tells why, with all else that it says.
+    let authority = world.client("authority-chen");
+    authority.post("/v1/freeze", &serde_json::json!({ "reason": "演练" })).good();
+    let stopped = operator.get(&page(&world.table));
+    let html = &stopped.html;
+    assert!(
+        stopped.status == 200 && html.contains("release.frozen") && html.contains("id=\"basis\"") && !links(html, &world.table),
+        "{html}"
+    );
+    assert!(operator.get(&bundle(&world.table)).html.contains("release.frozen"));
+    authority.post("/v1/freeze/lift", &serde_json::json!({ "reason": "演练结束" })).good();
+    assert!(links(&operator.get(&page(&world.table)).html, &world.table));
 }
 
 pub fn a_session_ends_with_its_token(world: &World) {

@@ -87,6 +87,10 @@ pub fn a_leaf_verifies_in_the_page_and_what_was_changed_does_not() {
     browser.open(&page);
     assert_eq!(result(&browser), "named", "under the key that the server names: {:?}", states(&browser, "bad"));
     assert_eq!(states(&browser, "good"), ["leaf", "body", "hash", "path", "root", "key", "signature"]);
+    assert!(
+        browser.run("return document.querySelector('input[data-key]').checkVisibility()") == true,
+        "the key that one was given has its field"
+    );
     browser.picture("leaf");
     // Under the key that the auditor was given when the log was made.
     let key = |key: &str| format!("document.querySelector('[data-key]').value = '{key}'");

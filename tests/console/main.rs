@@ -30,6 +30,7 @@ fn the_console_shows_each_role_what_it_may_see_and_nothing_from_elsewhere() {
     matrix::every_page_and_role(&world);
     by_hand::forms_are_of_their_session(&world);
     by_hand::a_reviewer_sees_the_probe(&world);
+    by_hand::a_bundle_is_there_for_who_sees_what_left(&world);
     by_hand::a_session_ends_with_its_token(&world);
     reviews::keys_are_confirmed_by_a_fingerprint_that_the_page_does_not_show(&world);
     reviews::a_first_vote_changes_no_page_of_the_other_reviewer(&world);

@@ -9,7 +9,7 @@ use crate::by_hand::{Hand, check_headers, mark};
 use crate::world::{WHO, World};
 
 const LISTS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "reviewer-song", "rival-qian"];
-const PAPERS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "reviewer-song"];
+pub const PAPERS: &[&str] = &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "reviewer-song"];
 const LOG: &[&str] =
     &["authority-chen", "tax-zhao", "operator-wang", "researcher-he", "checker-li", "reviewer-song", "auditor-xu", "rival-qian"];
 const WATCHES: &[&str] = &["authority-chen", "auditor-xu"];
@@ -26,6 +26,7 @@ pub fn lines(world: &World) -> Vec<Line> {
         line("/console/releases", LISTS),
         Line("/console/releases/{id}", format!("/console/releases/{}", models[0]), PAPERS),
         Line("/console/releases/{id}", format!("/console/releases/{table}"), PAPERS),
+        Line("/console/releases/{id}/bundle", format!("/console/releases/{table}/bundle"), PAPERS),
         line("/console/alerts", WATCHES),
         line("/console/orders", LOG),
         line("/console/indicators", WATCHES),

@@ -105,7 +105,7 @@
   }
 
   async function keys() {
-    for (const mark of document.querySelectorAll("[data-key]")) mark.hidden = !(await kept(mark.dataset.key));
+    for (const mark of document.querySelectorAll(".chip[data-key]")) mark.hidden = !(await kept(mark.dataset.key));
   }
 
   if (!window.isSecureContext || !window.crypto?.subtle || !window.indexedDB) return;
