@@ -47,7 +47,13 @@ mod top;
 mod view;
 
 #[cfg(test)]
+mod fuse_tests;
+#[cfg(test)]
 mod models_tests;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -13,7 +13,7 @@ use protocol::model::{
 
 use super::fuse::Fused;
 use super::models;
-use super::tests::{Opt, Rng, Row, Val, case, decoded, view_of};
+use super::testing::{Opt, Rng, Row, Val, case, decoded, view_of};
 
 const FEATURES: [(&str, Option<u32>); 9] = [
     ("arrears", None),

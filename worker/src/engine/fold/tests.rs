@@ -8,7 +8,7 @@ use protocol::manifest::{FoldColumn, FoldType};
 use protocol::message::SecretKey;
 use protocol::plan::Visibility;
 
-use super::super::tests::{Case, Rng, at, case, text, without};
+use super::super::testing::{Case, Rng, at, case, text, without};
 use super::blocks::Units;
 use super::columns::Columns;
 use super::reduce::Sums;

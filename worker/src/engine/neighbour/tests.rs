@@ -4,7 +4,7 @@ use protocol::memfd::SealedFd;
 use protocol::plan::Visibility;
 
 use super::super::fuse::Fused;
-use super::super::tests::{NAMESPACE, at, case, digest, without as case_without};
+use super::super::testing::{NAMESPACE, at, case, digest, without as case_without};
 use super::*;
 
 fn view(fused: Fused) -> View {
