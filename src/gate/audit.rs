@@ -3,9 +3,10 @@
 //! alone where not.
 //!
 //! A table that reviewers release later counts from then on: what is read is the state of the releases themselves. It is judged once more
-//! in the transaction that releases it, against what was released meanwhile (`again`). A table that fails waits for a checker, under the one text of everything that waits; the cause stands in the evidence and in a leaf that neither the
-//! operator nor a provider reads. How many tables of an operator on a namespace ended for a reason that depends on data is counted, for
-//! each is a bit; beyond the policy's number every further one waits.
+//! in the transaction that releases it, against what was released meanwhile (`again`). A table that fails waits for a checker, under the
+//! one text of everything that waits; the cause stands in the evidence and in a leaf that neither the operator nor a provider reads. How
+//! many tables of an operator on a namespace ended for a reason that depends on data is counted, for each is a bit; beyond the policy's
+//! number every further one waits.
 
 mod again;
 mod shown;
@@ -285,9 +286,10 @@ impl Decision {
         let lost = recovery::tables_wait(connection, &namespace)?;
         let k = rules.table.min_frequency;
         for (table, decided) in self.audit.tables.iter_mut().zip(&mut self.outputs) {
-            if table.cause.is_none() && !matches!(decided.outcome, Outcome::Refuse(_)) {
+            // One that waits for another reason too: its reviewers decide on what it tells beside the others.
+            if !matches!(decided.outcome, Outcome::Refuse(_)) {
                 let (cause, told) = universe.judge(table.sets.as_ref(), table.equations, earlier.len())?;
-                table.cause = own_cause.or(cause).or((held >= rules.audit.holds_max).then_some(Cause::Holds));
+                table.cause = table.cause.or(own_cause).or(cause).or((held >= rules.audit.holds_max).then_some(Cause::Holds));
                 let mut evidence: serde_json::Value = serde_json::from_slice(&decided.evidence).unwrap_or_default();
                 if let Some(fields) = evidence.as_object_mut() {
                     fields.insert("audit".to_owned(), told);
