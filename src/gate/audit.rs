@@ -3,9 +3,10 @@
 //! alone where not.
 //!
 //! A table that reviewers release later counts from then on: what is read is the state of the releases themselves. It is judged once more
-//! in the transaction that releases it, against what was released meanwhile (`again`). A table that fails waits for a checker, under the one text of everything that waits; the cause stands in the evidence and in a leaf that neither the
-//! operator nor a provider reads. How many outputs of an operator on a namespace, tables and models, ended for a reason that depends on data is
-//! counted, for each is a bit; beyond the policy's number every further one waits, whatever its data says (`cap`).
+//! in the transaction that releases it, against what was released meanwhile (`again`). A table that fails waits for a checker, under the
+//! one text of everything that waits; the cause stands in the evidence and in a leaf that neither the operator nor a provider reads. How
+//! many outputs of an operator on a namespace, tables and models, ended for a reason that depends on data is counted, for each is a bit;
+//! beyond the policy's number every further one waits, whatever its data says (`cap`).
 
 mod again;
 mod cap;
@@ -270,8 +271,8 @@ fn universe<'a>(
 
 impl Decision {
     /// Judges every table against all that was released before on its namespace, and against the job's tables before it; then counts what
-    /// depended on data, and makes wait what is one too many. To be called [`Decision::seal`], one job at a time: a table that was released meanwhile makes these
-    /// wait.
+    /// depended on data, and makes wait what is one too many. To be called before [`Decision::seal`], one job at a time: a table that was
+    /// released meanwhile makes these wait.
     ///
     /// # Errors
     /// What the store says.
@@ -307,9 +308,10 @@ impl Decision {
         let lost = recovery::tables_wait(connection, namespace)?;
         let k = rules.table.min_frequency;
         for (table, decided) in self.audit.tables.iter_mut().zip(&mut self.outputs) {
-            if table.cause.is_none() && !matches!(decided.outcome, Outcome::Refuse(_)) {
+            // One that waits for another reason too: its reviewers decide on what it tells beside the others.
+            if !matches!(decided.outcome, Outcome::Refuse(_)) {
                 let (cause, told) = universe.judge(table.sets.as_ref(), table.equations, earlier.len())?;
-                table.cause = own_cause.or(cause);
+                table.cause = table.cause.or(own_cause).or(cause);
                 let mut evidence: serde_json::Value = serde_json::from_slice(&decided.evidence).unwrap_or_default();
                 if let Some(fields) = evidence.as_object_mut() {
                     fields.insert("audit".to_owned(), told);

@@ -1,10 +1,10 @@
 //! What the rows of a cell have in common: the plan's filters, its inner joins, and the cell's labels, as conditions on columns of the
 //! catalogue. Two cells of the same rows under different conditions tell that nobody is in one and not in the other.
 //!
-//! A value of an operator's own column is one of its version: the same rows with the same value in a version that changed another unit's value
-//! would tell that this unit is not among them. Likewise who is in a view that an operator's own dataset chooses, and how often: the same rows
-//! under two versions tell that none whom one of them left out, or counted twice, is among them. So a version is a condition of its own, also
-//! where it is the same rows imported again, of which an equal cell tells nothing: that waits too.
+//! What an operator wrote into one version of its own data says nothing of another: neither that a row has a partner in it, nor how many, nor
+//! which value it has. The same rows under both versions tell that whoever was added, taken out or changed between them is not among them. So
+//! the version is a condition, also where it is the same rows imported again, of which an equal cell tells nothing: that waits too. A label
+//! that a module derived is one of all that the module read, own versions included; what it makes of its seed is for whoever reviews it.
 //!
 //! Conditions are compared by form, not by meaning. Ranges of a number, a date or an hour are the exception: however many filters, bands
 //! and labels say it, and whatever goes without saying by the column's declared bounds. What is the same in another form counts as
@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::plan::{ColumnRef, FilterOp, JoinKind, Literal, RowFilter, Transform, ViewType};
+use protocol::plan::{ColumnRef, FilterOp, JoinKind, Literal, PlanMember, RowFilter, Transform, ViewType};
 use protocol::schema::{ColumnSchema, ColumnType};
 use protocol::table::{Cell, KeyDomain, TableHeader, TableRequest};
 use serde::Serialize;
@@ -30,6 +30,8 @@ struct Source {
     column: ColumnSchema,
     path: String,
     transform: Transform,
+    /// Of a member whose rows may be missing: what holds where one is there.
+    joined: Option<Set>,
 }
 
 /// What cells of one job are described by.
@@ -38,7 +40,8 @@ pub struct Conditions {
     plan: Set,
     columns: BTreeMap<String, Source>,
     own: BTreeSet<String>,
-    module: String,
+    /// The module, and a digest of all that it read.
+    derived: String,
 }
 
 /// Conditions, all of which hold.
@@ -51,6 +54,14 @@ struct Set {
 }
 
 impl Set {
+    fn and(&mut self, other: &Self) {
+        for (path, (low, high)) in &other.ranges {
+            let range = self.ranges.entry(path.clone()).or_insert((*low, *high));
+            *range = (range.0.max(*low), range.1.min(*high));
+        }
+        self.texts.extend(other.texts.iter().cloned());
+    }
+
     fn within(&mut self, path: &str, column: &ColumnSchema, (low, high): (i64, i64)) {
         let bounds = match column.ty {
             ColumnType::Number { min, max, .. } => (min, max),
@@ -94,7 +105,10 @@ impl Set {
 
     /// That a granted column has this value; `label` is its text where it is a category.
     fn value(&mut self, source: &Source, value: i64, label: Option<&str>) {
-        let Source { column, path, transform } = source;
+        let Source { column, path, transform, joined } = source;
+        if let Some(joined) = joined {
+            self.and(joined);
+        }
         let range = match transform {
             Transform::Keep if label.is_none() => Some((value, value)),
             Transform::Clamp { min, max } => {
@@ -112,9 +126,17 @@ impl Set {
                 self.texts.insert(format!("{path} = {label}"));
             }
             (None, transform, label) => {
-                self.texts.insert(format!("{path} by {transform:?} = {value} {}", label.unwrap_or_default()));
+                // A code is one of its table, its label is not.
+                let value = label.map_or_else(|| value.to_string(), str::to_owned);
+                self.texts.insert(format!("{path} by {transform:?} = {value}"));
             }
         }
+    }
+
+    /// That a granted column has none: in a row that is there, or because none is.
+    fn missing(&mut self, Source { path, joined, .. }: &Source) {
+        let of = joined.as_ref().map_or_else(String::new, |joined| format!(" of {:032x}", joined.digest()));
+        self.texts.insert(format!("{path} is missing{of}"));
     }
 
     /// 128 bits of SHA-256: equal for equal conditions.
@@ -154,43 +176,69 @@ fn chooses(plan: &ResolvedPlan, index: u16) -> bool {
     !once || plan.fuse.joins.iter().any(|other| other.on.iter().any(|(from, _)| from.member == index))
 }
 
+/// The dataset of a member; where the operator owns it, which version.
+fn dataset(plan: &ResolvedPlan, index: u16) -> Option<String> {
+    let (member, resolved) = (plan.fuse.members.get(usize::from(index))?, plan.members.get(usize::from(index))?);
+    let version = resolved.version.filter(|_| member.operator_owned).map_or_else(String::new, |v| format!("@{}", v.version));
+    Some(format!("{}{version}", resolved.dataset))
+}
+
+/// A member's column, and its name in the catalogue.
+fn found(plan: &ResolvedPlan, at: ColumnRef) -> Option<(&ColumnSchema, String)> {
+    let column = plan.fuse.members.get(usize::from(at.member))?.columns.get(usize::from(at.column))?;
+    Some((column, format!("{}.{}", dataset(plan, at.member)?, column.name)))
+}
+
+/// What holds of a row that has one of a member's: that it is there, joined in this way, and the member's filters.
+fn of_member(plan: &ResolvedPlan, index: u16, member: &PlanMember) -> Set {
+    let mut set = Set::default();
+    let join = index.checked_sub(1).and_then(|i| plan.fuse.joins.get(usize::from(i)));
+    if member.operator_owned || join.is_some() {
+        let name = |at| found(plan, at).map_or_else(String::new, |(_, path)| path);
+        let on = join.into_iter().flat_map(|join| &join.on);
+        let mut on: Vec<String> =
+            on.map(|(from, to)| format!("{} = {}", name(*from), name(ColumnRef { member: index, column: *to }))).collect();
+        on.sort();
+        set.texts.insert(format!("in {} by {}", dataset(plan, index).unwrap_or_default(), on.join(", ")));
+    }
+    for filter in &member.filters {
+        if let Some((column, path)) = found(plan, ColumnRef { member: index, column: filter.column }) {
+            set.filter(&path, column, filter);
+        }
+    }
+    set
+}
+
 impl Conditions {
     /// Those of a plan's rows, and where its granted columns come from. `module` derived what else there is.
     pub fn of(plan: &ResolvedPlan, module: Option<&ModuleDigest>) -> Self {
-        let mut all = Self { module: module.map(ToString::to_string).unwrap_or_default(), ..Self::default() };
-        let found = |at: ColumnRef| {
-            let member = plan.fuse.members.get(usize::from(at.member))?;
-            let column = member.columns.get(usize::from(at.column))?;
-            let resolved = plan.members.get(usize::from(at.member))?;
-            // What the operator wrote into one version says nothing of another: the same rows under both would tell who is not among them.
-            let version = resolved.version.filter(|_| member.operator_owned).map_or_else(String::new, |v| format!("@{}", v.version));
-            Some((column.clone(), format!("{}{version}.{}", resolved.dataset, column.name)))
-        };
+        let mut all = Self::default();
+        let mut joined: BTreeMap<u16, Set> = BTreeMap::new();
         for (member, index) in plan.fuse.members.iter().zip(0u16..) {
             if member.operator_owned && chooses(plan, index) {
                 let version = plan.members.get(usize::from(index)).map(|m| (&m.dataset, m.version.map_or(0, |v| v.version)));
                 all.plan.texts.extend(version.map(|(dataset, version)| format!("by {dataset}@{version}")));
             }
+            let set = of_member(plan, index, member);
             let join = index.checked_sub(1).and_then(|i| plan.fuse.joins.get(usize::from(i)));
             if join.is_some_and(|join| join.kind != JoinKind::Inner) {
-                continue;
-            }
-            if let Some(joined) = join.and_then(|_| plan.members.get(usize::from(index))) {
-                all.plan.texts.insert(format!("in {}", joined.dataset));
-            }
-            for filter in &member.filters {
-                if let Some((column, path)) = found(ColumnRef { member: index, column: filter.column }) {
-                    all.plan.filter(&path, &column, filter);
-                }
+                joined.insert(index, set);
+            } else {
+                all.plan.and(&set);
             }
         }
+        let mut read: BTreeSet<String> = joined.values().map(|set| format!("{:032x}", set.digest())).collect();
         for output in &plan.fuse.outputs {
-            let Some((column, path)) = found(output.from) else { continue };
+            let Some((column, path)) = found(plan, output.from) else { continue };
             if plan.fuse.members.get(usize::from(output.from.member)).is_some_and(|m| m.operator_owned) {
                 all.own.insert(output.name.clone());
             }
-            all.columns.insert(output.name.clone(), Source { column, path, transform: output.transform.clone() });
+            read.insert(format!("{} from {path} by {:?}", output.name, output.transform));
+            let joined = joined.get(&output.from.member).cloned();
+            all.columns.insert(output.name.clone(), Source { column: column.clone(), path, transform: output.transform.clone(), joined });
         }
+        let module = module.map(ToString::to_string).unwrap_or_default();
+        all.derived = format!("{module} over {:032x}", Set { texts: read, ..Set::default() }.digest());
         all
     }
 
@@ -213,9 +261,11 @@ impl Conditions {
         &self.own
     }
 
-    /// Where a granted column's values come from, whatever the plan does to them; `None` for one that the module derived.
-    pub(super) fn origin(&self, column: &str) -> Option<&str> {
-        self.columns.get(column).map(|source| source.path.as_str())
+    /// Where a granted column's values come from, and what the plan makes of them: nothing, where they are as they are. `None` for one that
+    /// the module derived.
+    pub(super) fn origin(&self, column: &str) -> Option<(&str, Option<String>)> {
+        let Source { path, transform, .. } = self.columns.get(column)?;
+        Some((path, (*transform != Transform::Keep).then(|| format!("{transform:?}"))))
     }
 
     /// What the rows of a cell have in common, and of a part of it the value of one of the operator's own columns.
@@ -242,11 +292,10 @@ impl Conditions {
     fn add(&self, set: &mut Set, column: &str, value: Option<i64>, label: Option<&str>) {
         match (self.columns.get(column), value) {
             (Some(source), Some(value)) => set.value(source, value, label),
-            (Some(source), None) => {
-                set.texts.insert(format!("{} is missing", source.path));
-            }
+            (Some(source), None) => set.missing(source),
             (None, value) => {
-                set.texts.insert(format!("{column} of {} = {value:?}", self.module));
+                let value = label.map_or_else(|| format!("{value:?}"), |label| format!("label {label}"));
+                set.texts.insert(format!("{column} of {} = {value}", self.derived));
             }
         }
     }
@@ -254,9 +303,12 @@ impl Conditions {
 
 #[cfg(test)]
 mod tests {
+    use protocol::plan::{FusePlan, PlanJoin, PlanOutput, RowIdentity};
     use protocol::schema::Role;
+    use protocol::table::{Margins, TableRequest};
 
     use super::*;
+    use crate::catalog::{PinnedVersion, ResolvedMember, SecurityLevel};
 
     fn column(nullable: bool) -> ColumnSchema {
         let ty = ColumnType::Number { scale: 0, min: 0, max: 120 };
@@ -280,7 +332,7 @@ mod tests {
         assert_ne!(filtered(&[(Ge, 0)], true), nothing, "who has no age is left out");
         assert_ne!(filtered(&[(Le, 119)], false), nothing);
         assert_eq!(filtered(&[(Ge, 42), (Lt, 54)], false), filtered(&[(Le, 53), (Ge, 20), (Gt, 41)], false));
-        let source = |transform| Source { column: column(false), path: "visits.age".into(), transform };
+        let source = |transform| Source { column: column(false), path: "visits.age".into(), transform, joined: None };
         let value = |transform, value, label| {
             let mut set = Set::default();
             set.value(&source(transform), value, label);
@@ -292,5 +344,95 @@ mod tests {
         assert_eq!(value(Transform::Keep, 42, None), filtered(&[(Eq, 42)], false));
         assert_eq!(value(Transform::Clamp { min: 20, max: 60 }, 60, None), filtered(&[(Ge, 60)], false));
         assert_ne!(value(Transform::Keep, 42, None), value(Transform::Keep, 43, None));
+    }
+
+    /// Visits, and another's table joined to them by age, whose number `w` is granted.
+    struct Case {
+        kind: JoinKind,
+        /// The operator's own, in this version.
+        own: Option<u32>,
+        least: i64,
+    }
+
+    const CASE: Case = Case { kind: JoinKind::Inner, own: None, least: 0 };
+
+    fn plan(case: &Case) -> ResolvedPlan {
+        let member = |dataset: &str, own: Option<u32>, filters| {
+            let columns = vec![column(false), ColumnSchema { name: "w".into(), ..column(false) }];
+            let fuse = PlanMember { alias: dataset.into(), columns, rows: 9, operator_owned: own.is_some(), consent_unit: None, filters };
+            let version = Some(PinnedVersion { version: own.unwrap_or(1), rows: 9, consent_version: None });
+            let (dataset, owner) = (dataset.parse().unwrap(), "somebody".parse().unwrap());
+            (fuse, ResolvedMember { dataset, version, owner, level: SecurityLevel::General, columns: vec![0, 1], unique: Vec::new() })
+        };
+        let filter = RowFilter { column: 1, op: FilterOp::Ge, values: vec![Literal::Int(case.least)] };
+        let (members, resolved) = [member("visits", None, Vec::new()), member("other", case.own, vec![filter])].into_iter().unzip();
+        let at = |member, column| ColumnRef { member, column };
+        let output = |name: &str, from| PlanOutput { name: name.into(), from, transform: Transform::Keep };
+        ResolvedPlan {
+            fuse: FusePlan {
+                members,
+                joins: vec![PlanJoin { kind: case.kind, on: vec![(at(0, 0), 0)] }],
+                outputs: vec![output("age", at(0, 0)), output("w", at(1, 1))],
+                unit: at(0, 0),
+                purpose: "p".into(),
+                today: 0,
+                identity: RowIdentity { member: 0, dataset: "visits".into(), columns: Vec::new() },
+                threads: 1,
+            },
+            members: resolved,
+            level: SecurityLevel::General,
+            namespace: "person".parse().unwrap(),
+            personal_information: false,
+            provenance: Vec::new(),
+        }
+    }
+
+    /// Conditions of the cell in which `key` is `value`, in a job with this plan.
+    fn cell(case: &Case, key: &str, value: Option<i64>) -> u128 {
+        let conditions = Conditions::of(&plan(case), None);
+        let (name, keys, measures, margins) = ("t".into(), vec![key.to_owned()], Vec::new(), Margins::None);
+        let request = TableRequest { name, keys, measures, margins };
+        let header = TableHeader { request, domains: vec![KeyDomain::Number(0)], columns: Vec::new(), cells: 1 };
+        let cell = Cell { totals: 0, keys: vec![value], rows: 9, units: 9, units_counting: 9, contributors: 0, measures: Vec::new() };
+        conditions.digest(&header, &cell, None)
+    }
+
+    #[test]
+    fn to_have_a_partner_in_one_version_of_ones_own_is_not_to_have_one_in_another() {
+        for kind in [JoinKind::Inner, JoinKind::Left] {
+            let own = |version| Case { kind, own: Some(version), ..CASE };
+            for (key, value) in [("w", Some(7)), ("w", None), ("made", Some(1))] {
+                assert_eq!(cell(&own(1), key, value), cell(&own(1), key, value));
+                assert_ne!(cell(&own(1), key, value), cell(&own(2), key, value), "{kind:?} {key} {value:?}");
+            }
+        }
+        // By an inner join every row has one, whatever the key.
+        let own = |version| Case { own: Some(version), ..CASE };
+        assert_ne!(cell(&own(1), "age", Some(7)), cell(&own(2), "age", Some(7)));
+        // What is not the operator's is the same in every version.
+        assert_eq!(cell(&Case { own: None, ..CASE }, "age", Some(7)), cell(&CASE, "age", Some(7)));
+    }
+
+    #[test]
+    fn what_a_plan_makes_of_a_column_is_another_column_of_the_same_origin() {
+        let mut cut = plan(&CASE);
+        cut.fuse.outputs[1].transform = Transform::Clamp { min: 0, max: 9 };
+        let origin = |plan: &ResolvedPlan| Conditions::of(plan, None).origin("w").map(|(path, made)| (path.to_owned(), made.is_some()));
+        assert_eq!(origin(&plan(&CASE)), Some(("other.w".to_owned(), false)));
+        assert_eq!(origin(&cut), Some(("other.w".to_owned(), true)));
+        assert_eq!(Conditions::of(&cut, None).origin("made"), None);
+    }
+
+    #[test]
+    fn a_filter_of_a_member_that_may_be_missing_says_who_is_missing() {
+        let left = |least| Case { kind: JoinKind::Left, least, ..CASE };
+        for (key, value) in [("w", None), ("made", Some(1))] {
+            assert_ne!(cell(&left(5), key, value), cell(&left(6), key, value), "{key}");
+        }
+        // A value that both filters let through is the same value, and so is the rest of the visits.
+        assert_eq!(cell(&left(5), "w", Some(7)), cell(&left(6), "w", Some(7)));
+        assert_eq!(cell(&left(5), "age", Some(7)), cell(&left(6), "age", Some(7)));
+        // A partner that is there is one, however it was joined.
+        assert_eq!(cell(&left(5), "w", Some(7)), cell(&Case { least: 5, ..CASE }, "w", Some(7)));
     }
 }

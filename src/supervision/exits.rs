@@ -15,8 +15,9 @@ use crate::policy::ReleasePolicy;
 use crate::policy::records::release;
 
 const DAY_S: i64 = 86_400;
-/// Causes that say a difference with what was released, or with an earlier version of the operator's own rows, tells of too few.
-const DIFFERENCES: [&str; 3] = ["difference", "combination", "own_version"];
+/// Causes that say a difference with what was released, or with an earlier version of the operator's own rows, tells of too few, or of one
+/// too much.
+const DIFFERENCES: [&str; 6] = ["difference", "zero", "dominance", "combination", "own_version", "meanwhile"];
 
 fn floor(c: &Connection) -> Result<Option<ReleasePolicy>, JobError> {
     Ok(release::floor(c)?)

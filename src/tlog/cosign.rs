@@ -3,14 +3,11 @@
 //!
 //! A verifier key is written `name+hash+base64`, the base64 of 0x04 and the 32-byte public key; so a log's key is never taken for one.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::note::{Note, NoteError, Verifier, key_id, valid_name};
+use super::note::{Note, NoteError, PrivateKey, PublicKey, Verifier};
 
 /// Ed25519 cosignature in the specification's table of signature types.
-const TYPE_COSIGNATURE: u8 = 4;
+pub const TYPE_COSIGNATURE: u8 = 4;
 /// Eight bytes of time, big-endian, and the signature.
 const SIGNATURE_BYTES: usize = 8 + 64;
 
@@ -19,47 +16,16 @@ fn message(time_s: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {time_s}\n{text}")
 }
 
-/// A public key that cosignatures are checked with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WitnessKey {
-    name: String,
-    id: [u8; 4],
-    key: [u8; 32],
-}
+/// A key that cosignatures are checked with.
+pub type WitnessKey = PublicKey<TYPE_COSIGNATURE>;
+
+/// A witness's private key.
+pub type Cosigner = PrivateKey<TYPE_COSIGNATURE>;
 
 impl WitnessKey {
-    /// A verifier of an Ed25519 public key (RFC 8032, 32 bytes).
-    ///
-    /// # Errors
-    /// [`NoteError::Name`].
-    pub fn new(name: &str, key: [u8; 32]) -> Result<Self, NoteError> {
-        if !valid_name(name) {
-            return Err(NoteError::Name);
-        }
-        Ok(Self { name: name.to_owned(), id: key_id(TYPE_COSIGNATURE, name, &key), key })
-    }
-
-    /// Reads `name+hash+base64`.
-    ///
-    /// # Errors
-    /// [`NoteError::Key`] where it is of another form, another type, or spelled in another way.
-    pub fn parse(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return Err(NoteError::Key) };
-        let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
-        let Some((&TYPE_COSIGNATURE, key)) = key.split_first() else { return Err(NoteError::Key) };
-        let parsed = Self::new(name, key.try_into().map_err(|_| NoteError::Key)?)?;
-        if parsed.to_string() == text { Ok(parsed) } else { Err(NoteError::Key) }
-    }
-
-    /// Name of the witness.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Lines of `note` that name this witness.
     pub fn lines(&self, note: &Note) -> usize {
-        note.signatures_by(&self.name, self.id).count()
+        self.on(note).count()
     }
 
     /// The time of the newest cosignature of this witness on `note`, in seconds since 1970.
@@ -67,9 +33,8 @@ impl WitnessKey {
     /// # Errors
     /// [`NoteError::Unsigned`] without one, [`NoteError::Signature`] where any of its lines is wrong.
     pub fn cosigned_at(&self, note: &Note) -> Result<u64, NoteError> {
-        let public = UnparsedPublicKey::new(&ED25519, &self.key);
         let mut newest = None;
-        for signature in note.signatures_by(&self.name, self.id) {
+        for signature in self.on(note) {
             let Some((time, signature)) = signature.split_first_chunk::<8>().filter(|_| signature.len() == SIGNATURE_BYTES) else {
                 return Err(NoteError::Signature);
             };
@@ -78,49 +43,19 @@ impl WitnessKey {
             if i64::try_from(time_s).is_err() {
                 return Err(NoteError::Signature);
             }
-            let signed = message(time_s, note.unverified_text());
-            public.verify(signed.as_bytes(), signature).map_err(|_| NoteError::Signature)?;
+            self.signed(&message(time_s, note.unverified_text()), signature)?;
             newest = newest.max(Some(time_s));
         }
         newest.ok_or(NoteError::Unsigned)
     }
 }
 
-impl std::fmt::Display for WitnessKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key: Vec<u8> = std::iter::once(TYPE_COSIGNATURE).chain(self.key).collect();
-        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id), STANDARD.encode(key))
-    }
-}
-
-/// A witness's private key with its name. Neither shown nor cloned.
-pub struct Cosigner {
-    pair: Ed25519KeyPair,
-    key: WitnessKey,
-}
-
 impl Cosigner {
-    /// The key of a 32-byte Ed25519 seed; the caller keeps the seed secret and wipes it.
-    ///
-    /// # Errors
-    /// [`NoteError::Name`].
-    pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key)?;
-        let public = pair.public_key().as_ref().try_into().map_err(|_| NoteError::Key)?;
-        Ok(Self { pair, key: WitnessKey::new(name, public)? })
-    }
-
-    /// The public half.
-    pub fn key(&self) -> &WitnessKey {
-        &self.key
-    }
-
     /// The signature line on `checkpoint` at `time_s`, with its line end. The caller has verified that the tree extends all it cosigned
     /// before, and made that durable.
     pub(crate) fn line(&self, checkpoint: &Checkpoint, time_s: u64) -> String {
-        let signature = self.pair.sign(message(time_s, &checkpoint.text()).as_bytes());
-        let bytes: Vec<u8> = self.key.id.iter().chain(&time_s.to_be_bytes()).chain(signature.as_ref()).copied().collect();
-        format!("— {} {}\n", self.key.name, STANDARD.encode(bytes))
+        let signature = self.signature(&message(time_s, &checkpoint.text()));
+        self.verifier().line(&[&time_s.to_be_bytes()[..], &signature].concat())
     }
 }
 
@@ -186,13 +121,16 @@ mod tests {
     #[test]
     fn a_cosigned_checkpoint_holds_under_both_keys_and_no_other() {
         let (log, witness, checkpoint, note) = world();
-        let found = Cosigned::verify(note.as_bytes(), log.verifier(), witness.key()).unwrap();
+        let found = Cosigned::verify(note.as_bytes(), log.verifier(), witness.verifier()).unwrap();
         assert_eq!(found, Cosigned { checkpoint, time_s: 1_679_315_147 });
         let other = Cosigner::from_seed("witness.example/w1", &[3; 32]).unwrap();
-        let wrong = Cosigned::verify(note.as_bytes(), log.verifier(), other.key());
+        let wrong = Cosigned::verify(note.as_bytes(), log.verifier(), other.verifier());
         assert_eq!(wrong, Err(CosignedError::Witness(NoteError::Unsigned)));
         let alone = Checkpoint::sign(&log, 7, empty_root()).unwrap();
-        assert_eq!(Cosigned::verify(alone.as_bytes(), log.verifier(), witness.key()), Err(CosignedError::Witness(NoteError::Unsigned)));
+        assert_eq!(
+            Cosigned::verify(alone.as_bytes(), log.verifier(), witness.verifier()),
+            Err(CosignedError::Witness(NoteError::Unsigned))
+        );
     }
 
     #[test]
@@ -202,16 +140,16 @@ mod tests {
         for at in from..note.len() {
             let mut changed = note.clone().into_bytes();
             changed[at] ^= 1;
-            assert!(Cosigned::verify(&changed, log.verifier(), witness.key()).is_err(), "byte {at}");
+            assert!(Cosigned::verify(&changed, log.verifier(), witness.verifier()).is_err(), "byte {at}");
         }
     }
 
     #[test]
     fn keys_of_a_log_and_of_a_witness_are_not_taken_for_each_other() {
         let (log, witness, ..) = world();
-        assert_eq!(WitnessKey::parse(&witness.key().to_string()).as_ref(), Ok(witness.key()));
+        assert_eq!(WitnessKey::parse(&witness.verifier().to_string()).as_ref(), Ok(witness.verifier()));
         assert_eq!(WitnessKey::parse(&log.verifier().to_string()), Err(NoteError::Key));
-        assert!(Verifier::parse(&witness.key().to_string()).is_err());
+        assert!(Verifier::parse(&witness.verifier().to_string()).is_err());
         assert_eq!(WitnessKey::new("a b", [0; 32]), Err(NoteError::Name));
     }
 }

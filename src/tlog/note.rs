@@ -13,7 +13,7 @@ use serde::Serialize;
 /// Largest note read, in bytes: the specification asks for room for 16 signatures of up to 5 kB.
 pub const NOTE_BYTES_MAX: usize = 128 * 1024;
 /// Ed25519 in the specification's table of signature types.
-const TYPE_ED25519: u8 = 1;
+pub const TYPE_ED25519: u8 = 1;
 
 /// Why a note, a key or a signature was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -37,12 +37,12 @@ pub enum NoteError {
 }
 
 /// A name of a key: non-empty, no Unicode space, no plus, no control character.
-pub(super) fn valid_name(name: &str) -> bool {
+fn valid_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 /// SHA-256(name || 0x0A || type || public key)[:4].
-pub(super) fn key_id(kind: u8, name: &str, key: &[u8; 32]) -> [u8; 4] {
+fn key_id(kind: u8, name: &str, key: &[u8; 32]) -> [u8; 4] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in [name.as_bytes(), b"\n", &[kind], key] {
         context.update(part);
@@ -50,48 +50,72 @@ pub(super) fn key_id(kind: u8, name: &str, key: &[u8; 32]) -> [u8; 4] {
     context.finish().as_ref().first_chunk().copied().unwrap_or_default()
 }
 
-/// A public key that signatures are checked with.
+/// A public Ed25519 key with its name, for signatures of one type of the specification's table: one of another type is never taken for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verifier {
+pub struct PublicKey<const TYPE: u8> {
     name: String,
     id: [u8; 4],
     key: [u8; 32],
 }
 
-impl Verifier {
-    /// A verifier of an Ed25519 public key (RFC 8032, 32 bytes).
+/// A key that signs notes.
+pub type Verifier = PublicKey<TYPE_ED25519>;
+
+impl<const TYPE: u8> PublicKey<TYPE> {
+    /// Of an Ed25519 public key (RFC 8032, 32 bytes).
+    ///
+    /// # Errors
+    /// [`NoteError::Name`].
     pub fn new(name: &str, key: [u8; 32]) -> Result<Self, NoteError> {
         if !valid_name(name) {
             return Err(NoteError::Name);
         }
-        Ok(Self { name: name.to_owned(), id: key_id(TYPE_ED25519, name, &key), key })
+        Ok(Self { name: name.to_owned(), id: key_id(TYPE, name, &key), key })
     }
 
     /// Reads `name+hash+base64`.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`] where it is of another form, another type, or spelled in another way.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else { return Err(NoteError::Key) };
         let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
-        let Some((&TYPE_ED25519, key)) = key.split_first() else { return Err(NoteError::Key) };
-        let verifier = Self::new(name, key.try_into().map_err(|_| NoteError::Key)?)?;
+        let Some((_, key)) = key.split_first().filter(|(kind, _)| **kind == TYPE) else { return Err(NoteError::Key) };
+        let parsed = Self::new(name, key.try_into().map_err(|_| NoteError::Key)?)?;
         // One spelling only, and the hash must be the key's own.
-        if verifier.to_string() == text { Ok(verifier) } else { Err(NoteError::Key) }
+        if parsed.to_string() == text { Ok(parsed) } else { Err(NoteError::Key) }
     }
 
     /// Name of the key.
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Signatures, without key IDs, of the lines of `note` that name this key.
+    pub(super) fn on<'a>(&'a self, note: &'a Note) -> impl Iterator<Item = &'a [u8]> {
+        note.signatures_by(&self.name, self.id)
+    }
+
+    /// Whether a signature is this key's over `message`.
+    pub(super) fn signed(&self, message: &str, signature: &[u8]) -> Result<(), NoteError> {
+        UnparsedPublicKey::new(&ED25519, &self.key).verify(message.as_bytes(), signature).map_err(|_| NoteError::Signature)
+    }
+
+    /// `— name base64(id || signature)`, with its line end.
+    pub(super) fn line(&self, signature: &[u8]) -> String {
+        format!("— {} {}\n", self.name, STANDARD.encode([&self.id, signature].concat()))
+    }
 }
 
-impl std::fmt::Display for Verifier {
+impl<const TYPE: u8> std::fmt::Display for PublicKey<TYPE> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key: Vec<u8> = std::iter::once(TYPE_ED25519).chain(self.key).collect();
+        let key: Vec<u8> = std::iter::once(TYPE).chain(self.key).collect();
         write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id), STANDARD.encode(key))
     }
 }
 
-impl std::str::FromStr for Verifier {
+impl<const TYPE: u8> std::str::FromStr for PublicKey<TYPE> {
     type Err = NoteError;
     fn from_str(text: &str) -> Result<Self, NoteError> {
         Self::parse(text)
@@ -99,33 +123,46 @@ impl std::str::FromStr for Verifier {
 }
 
 /// A private key with its name. Neither shown nor cloned.
-pub struct Signer {
+pub struct PrivateKey<const TYPE: u8> {
     pair: Ed25519KeyPair,
-    verifier: Verifier,
+    public: PublicKey<TYPE>,
 }
 
-impl Signer {
+/// The private half of a [`Verifier`].
+pub type Signer = PrivateKey<TYPE_ED25519>;
+
+impl<const TYPE: u8> PrivateKey<TYPE> {
     /// The key of a 32-byte Ed25519 seed; the caller keeps the seed secret and wipes it.
+    ///
+    /// # Errors
+    /// [`NoteError::Name`].
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key)?;
         let key = pair.public_key().as_ref().try_into().map_err(|_| NoteError::Key)?;
-        let verifier = Verifier::new(name, key)?;
-        Ok(Self { pair, verifier })
+        Ok(Self { pair, public: PublicKey::new(name, key)? })
     }
 
     /// The public half.
-    pub fn verifier(&self) -> &Verifier {
-        &self.verifier
+    pub fn verifier(&self) -> &PublicKey<TYPE> {
+        &self.public
     }
 
+    /// The signature of a message, without key ID.
+    pub(super) fn signature(&self, message: &str) -> Vec<u8> {
+        self.pair.sign(message.as_bytes()).as_ref().to_vec()
+    }
+}
+
+impl Signer {
     /// The note over `text`, signed by this key. The text must end with a newline and have no other control character.
+    ///
+    /// # Errors
+    /// [`NoteError::Malformed`].
     pub fn sign(&self, text: &str) -> Result<String, NoteError> {
         if !valid_text(text) {
             return Err(NoteError::Malformed);
         }
-        let mut signature = self.verifier.id.to_vec();
-        signature.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
-        Ok(format!("{text}\n— {} {}\n", self.verifier.name, STANDARD.encode(signature)))
+        Ok(format!("{text}\n{}", self.public.line(&self.signature(text))))
     }
 }
 
@@ -166,25 +203,25 @@ impl Note {
         &self.text
     }
 
-    /// Signatures, without key IDs, of the lines that name a key.
+    /// Signatures, without key IDs, of the lines with this key name and ID.
     pub(super) fn signatures_by<'a>(&'a self, name: &'a str, id: [u8; 4]) -> impl Iterator<Item = &'a [u8]> {
         self.lines.iter().filter(move |line| line.name == name && line.id == id).map(|line| line.signature.as_slice())
+    }
+
+    /// The note with one signature line, `key`'s first, and no other; `None` where it has none. Whether that holds is for [`Note::verify`].
+    pub(super) fn with_line_of(&self, key: &Verifier) -> Option<String> {
+        key.on(self).next().map(|signature| format!("{}\n{}", self.text, key.line(signature)))
     }
 
     /// The text, if at least one signature is by `key` and all that are by it hold. Lines of other keys (witnesses, an older
     /// key) are not looked at: the second value counts them.
     pub fn verify(&self, key: &Verifier) -> Result<(&str, usize), NoteError> {
-        let public = UnparsedPublicKey::new(&ED25519, &key.key);
-        let (mut known, mut unknown) = (0_usize, 0_usize);
-        for line in &self.lines {
-            if line.name != key.name || line.id != key.id {
-                unknown += 1;
-                continue;
-            }
-            public.verify(self.text.as_bytes(), &line.signature).map_err(|_| NoteError::Signature)?;
+        let mut known = 0_usize;
+        for signature in key.on(self) {
+            key.signed(&self.text, signature)?;
             known += 1;
         }
-        if known == 0 { Err(NoteError::Unsigned) } else { Ok((&self.text, unknown)) }
+        if known == 0 { Err(NoteError::Unsigned) } else { Ok((&self.text, self.lines.len() - known)) }
     }
 }
 

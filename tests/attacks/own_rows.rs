@@ -1,5 +1,5 @@
-//! An operator's own table as a tool: sybils, subsets, versions that differ by one row or one value, and weights by which a sum tells
-//! who is in it.
+//! An operator's own table as a tool: sybils, subsets, versions that differ by one row or one value, people of whom the same figures tell
+//! that they are not there, and weights by which a sum tells who is in it.
 
 use crate::modules::Script;
 use crate::score::{Scorer, Trial};
@@ -15,13 +15,13 @@ fn amount(visits: &[Visit], person: u64) -> f64 {
 pub fn all(world: &World, batch: &mut Batch, random: &mut Random, count: usize) -> Vec<Scorer> {
     let module = world.approved(0, &Script::default().table("t", "-", FIGURES));
     let mut scorers = Vec::new();
-    for kind in ["sybil_rows", "subset_uploads", "one_row_uploads"] {
+    for kind in ["sybil_rows", "subset_uploads", "one_row_uploads", "absent_rows"] {
         let all = visits(random.next());
         let base: Vec<u64> = (100..160).collect();
         let room = world.room(kind.replace('_', "").as_str(), all.clone(), &[base.iter().map(|p| (*p, 0)).collect()]);
         let plan = world.plan(&room, 0, "p", "", true);
         let mut whole = None;
-        if kind == "one_row_uploads" {
+        if matches!(kind, "one_row_uploads" | "absent_rows") {
             whole = Some(world.ask(batch, 0, &plan, &module));
         }
         let mut earlier: Option<Asked> = None;
@@ -31,6 +31,8 @@ pub fn all(world: &World, batch: &mut Batch, random: &mut Random, count: usize) 
                 "sybil_rows" => [1000 + i].into_iter().chain(PEOPLE + 31 * i..PEOPLE + 31 * i + 30).map(|p| (p, 0)).collect(),
                 // One more each time.
                 "subset_uploads" => (300..330 + i).map(|p| (p, 0)).collect(),
+                // Somebody more, who has no visit.
+                "absent_rows" => base.iter().copied().chain([PEOPLE + i]).map(|p| (p, 0)).collect(),
                 _ => base.iter().filter(|p| **p != 100 + i).map(|p| (*p, 0)).collect(),
             };
             world.import(&room.name, 0, &rows);
@@ -38,6 +40,7 @@ pub fn all(world: &World, batch: &mut Batch, random: &mut Random, count: usize) 
             let (target, other) = match kind {
                 "sybil_rows" => (1000 + i, None),
                 "subset_uploads" => (329 + i, earlier),
+                "absent_rows" => (PEOPLE + i, whole),
                 _ => (100 + i, whole),
             };
             earlier = Some(asked);

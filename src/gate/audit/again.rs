@@ -33,7 +33,7 @@ pub(in crate::gate) fn meanwhile(
     if since.is_empty() {
         return Ok(false);
     }
-    let Some(sets) = Shown::read(connection, artefacts, release)? else { return Ok(false) };
+    let sets = Shown::read(connection, artefacts, release)?.ok_or(StoreError::Malformed("contributors"))?;
     let policy = policy()?;
     let told = |earlier: &[&Earlier]| -> Result<bool, StoreError> {
         let mut universe = universe(connection, artefacts, &base, policy.rules(), earlier)?;

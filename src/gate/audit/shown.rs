@@ -32,10 +32,13 @@ pub(super) struct Cells {
 /// Sums of one column of the catalogue.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Column {
-    /// Dataset and column.
+    /// Dataset and column; [`AS`] and what the plan made of its values, where it made anything of them.
     pub(super) origin: String,
     pub(super) sums: Vec<Sum>,
 }
+
+/// Before what a plan made of a column. No name has it.
+pub(super) const AS: char = '\0';
 
 /// The sum of one cell.
 #[derive(Serialize, Deserialize)]
@@ -66,9 +69,8 @@ impl Shown {
     pub(super) fn of(table: &TableOutput, fates: &[Fate], told: &Contributors, at: usize, conditions: &Conditions) -> Option<Self> {
         let members = told.tables.get(at)?;
         let parts: Vec<&Part> = told.parts.iter().filter(|part| part.table as usize == at).collect();
-        let is_own = |cell: &Cell| cell.measures.iter().flatten().filter(|e| e.own.is_some()).count();
         let shown: Vec<&Cell> = table.cells.iter().zip(fates).filter(|(_, fate)| **fate == Fate::Shown).map(|(cell, _)| cell).collect();
-        if parts.is_empty() && shown.iter().any(|cell| is_own(cell) > 0) {
+        if !split(table, &shown, &parts) {
             return None;
         }
         let mut numbers = Numbers::new(table, &shown, conditions);
@@ -109,6 +111,14 @@ impl Shown {
         };
         Ok(Some(Self { rows, cells }))
     }
+}
+
+/// Whether every column of the operator's that a shown figure is over has its parts.
+fn split(table: &TableOutput, shown: &[&Cell], parts: &[&Part]) -> bool {
+    let column = |at: usize| table.header.request.measures.get(at).map(|m| &m.column);
+    let is_own = |at: usize| shown.iter().any(|cell| cell.measures.get(at).and_then(Option::as_ref).is_some_and(|e| e.own.is_some()));
+    let has_parts = |at: usize| parts.iter().any(|part| column(part.measure as usize) == column(at));
+    (0..table.header.request.measures.len()).all(|at| !is_own(at) || has_parts(at))
 }
 
 /// The shown cells, numbered, and after them the parts.
@@ -168,24 +178,27 @@ fn layout(times: BTreeMap<(u32, u32), u32>, rows: &[BaseRow]) -> Contributors {
 
 /// The sums that a table shows, or that follow from its means and variances, of columns of the catalogue that cannot be negative.
 fn sums(table: &TableOutput, shown: &[&Cell], conditions: &Conditions) -> Vec<Column> {
-    let mut found: BTreeMap<&str, Column> = BTreeMap::new();
+    let mut found: BTreeMap<String, Column> = BTreeMap::new();
     for (at, (measure, column)) in table.header.request.measures.iter().zip(&table.header.columns).enumerate() {
         let origin = measure.column.as_deref().and_then(|name| conditions.origin(name));
         let summed = matches!(measure.op, MeasureOp::Sum | MeasureOp::Mean | MeasureOp::Variance);
-        let Some(origin) = origin.filter(|_| summed && column.as_ref().is_some_and(|c| c.min >= 0)) else { continue };
+        let Some((path, made)) = origin.filter(|_| summed && column.as_ref().is_some_and(|c| c.min >= 0)) else { continue };
+        let origin = made.map_or_else(|| path.to_owned(), |made| format!("{path}{AS}{made}"));
         let told = shown.iter().zip(0u32..).filter_map(|(cell, number)| {
             let e = cell.measures.get(at)?.as_ref()?;
             let top = e.top.iter().map(|share| (share.unit, coarse(share.total))).collect();
             Some(Sum { cell: number, total: e.sum, top, whole: e.top.len() < TOP_UNITS })
         });
         // Once for a sum and a mean of one column.
-        found.entry(origin).or_insert_with(|| Column { origin: origin.to_owned(), sums: told.collect() });
+        found.entry(origin.clone()).or_insert_with(|| Column { origin, sums: told.collect() });
     }
     found.into_values().collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::table::{Margins, MeasureEvidence, MeasureRequest, OwnSpread, TableHeader, TableRequest};
+
     use super::*;
 
     #[test]
@@ -195,5 +208,33 @@ mod tests {
             assert!(up >= value && (up - value) * 16 <= value, "{value} to {up}");
         }
         assert_eq!((coarse(-5), coarse(i128::MAX)), (0, u64::MAX));
+    }
+
+    #[test]
+    fn a_table_over_two_columns_of_the_operators_needs_the_parts_of_both() {
+        let own = |name: &str| MeasureRequest { name: name.into(), op: MeasureOp::Max, column: Some(name.into()) };
+        let request = TableRequest { name: "t".into(), keys: Vec::new(), measures: vec![own("a"), own("b")], margins: Margins::None };
+        let evidence = MeasureEvidence {
+            n: 20,
+            units: 20,
+            sum: 0,
+            sum_of_squares: 0,
+            order: None,
+            largest: 0,
+            second: 0,
+            total: 0,
+            top: Vec::new(),
+            own: Some(OwnSpread { least: 20, absent: false }),
+        };
+        let measures = vec![Some(evidence.clone()), Some(evidence)];
+        let cell = Cell { totals: 0, keys: Vec::new(), rows: 20, units: 20, units_counting: 20, contributors: 0, measures };
+        let header = TableHeader { request, domains: Vec::new(), columns: vec![None, None], cells: 1 };
+        let table = TableOutput { header, cells: vec![cell] };
+        let of = |measures: &[u32]| {
+            let part = |measure: &u32| Part { table: 0, measure: *measure, cells: vec![(0, Some(1))], members: Vec::new() };
+            let told = Contributors { rows: Vec::new(), tables: vec![Vec::new()], parts: measures.iter().map(part).collect() };
+            Shown::of(&table, &[Fate::Shown], &told, 0, &Conditions::default()).is_some()
+        };
+        assert_eq!([of(&[]), of(&[0]), of(&[1]), of(&[0, 1])], [false, false, false, true]);
     }
 }

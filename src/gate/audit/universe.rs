@@ -1,11 +1,12 @@
 //! Everything shown on a namespace, over one numbering of rows and units, and the verdict on a table beside it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use protocol::contributors::BaseRow;
 use protocol::seal::SealKey;
 
-use super::shown::Shown;
+use super::shown::{AS, Shown};
 use super::{Cause, MEMBERSHIPS_MAX};
 use crate::id::ReleaseId;
 use crate::policy::ReleasePolicy;
@@ -23,7 +24,7 @@ pub(super) struct Universe<'a> {
     cells: Vec<Cell>,
     /// The release of each cell; `None` for this job's.
     releases: Vec<Option<ReleaseId>>,
-    /// By column of the catalogue.
+    /// By column of the catalogue, and what plans made of it.
     sums: BTreeMap<String, Vec<Sum>>,
     /// Cells over the rows of other datasets, as sets of units.
     others: Vec<(Cell, ReleaseId)>,
@@ -163,6 +164,25 @@ impl<'a> Universe<'a> {
         Ok((cause, told))
     }
 
+    /// Sums of each column as each plan made them; and, where plans made different things of one, all of them together, the first of each cell.
+    /// A bound that cuts nothing off makes other values of none.
+    fn by_values(&self) -> Vec<Cow<'_, [Sum]>> {
+        let mut columns: BTreeMap<&str, Vec<&[Sum]>> = BTreeMap::new();
+        for (origin, sums) in &self.sums {
+            columns.entry(origin.split(AS).next().unwrap_or_default()).or_default().push(sums);
+        }
+        let mut all = Vec::new();
+        for made in columns.into_values() {
+            if made.len() > 1 {
+                let mut together: Vec<Sum> = made.iter().flat_map(|sums| sums.iter().cloned()).collect();
+                together.sort_by_key(|sum| sum.cell);
+                all.push(Cow::Owned(together));
+            }
+            all.extend(made.into_iter().map(Cow::Borrowed));
+        }
+        all
+    }
+
     /// What is wrong with the cells from `first_new` on: how many units are told of, and the releases that it takes.
     #[allow(clippy::type_complexity, reason = "a pair for one caller")]
     fn verdict(&mut self, sets: &Shown, first_new: usize) -> Result<(Option<Cause>, Option<(usize, Vec<ReleaseId>)>), StoreError> {
@@ -190,8 +210,8 @@ impl<'a> Universe<'a> {
             p_permille: table.p_permille,
             zero: table.zero_cells == ZeroCells::Suppress,
         };
-        for sums in self.sums.values() {
-            match dominated(&self.unit_of, &self.cells, sums, first_new, (k, &limits), secret) {
+        for sums in self.by_values() {
+            match dominated(&self.unit_of, &self.cells, &sums, first_new, (k, &limits), secret) {
                 Verdict::Clear => {}
                 Verdict::TooLarge => return Ok((Some(Cause::Bound), None)),
                 Verdict::Found(found) => return Ok((Some(Cause::Dominance), Some((found.units, Vec::new())))),
@@ -242,8 +262,53 @@ fn secret() -> Result<(Prime, u64), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ops::Range;
+
+    use protocol::contributors::{Contributors, Membership};
+    use protocol::table::TOP_UNITS;
+
     use proptest::prelude::*;
+
+    use super::super::shown::{Cells, Column, Sum as Told};
+    use super::*;
+
+    /// One of fifteen has nearly all that the fifteen have.
+    fn kept(unit: u32) -> u64 {
+        [100_000, 10, 20_000][usize::from(unit > 0) + usize::from(unit > 14)]
+    }
+
+    /// A table of one cell, with a row of each of `units`, and the sums of these columns over it.
+    fn table(units: Range<u32>, columns: &[(&str, fn(u32) -> u64)]) -> Shown {
+        let row = |unit: u32| BaseRow { identity: unit.into(), unit: unit.into() };
+        let members = (0..units.len() as u32).map(|row| Membership { row, cell: 0, times: 1 });
+        let rows = Contributors { rows: units.clone().map(row).collect(), tables: vec![members.collect()], parts: Vec::new() };
+        let column = |(origin, value): &(&str, fn(u32) -> u64)| {
+            let mut top: Vec<(i64, u64)> = units.clone().map(|unit| (unit.into(), value(unit))).collect();
+            top.sort_by_key(|(_, value)| std::cmp::Reverse(*value));
+            top.truncate(TOP_UNITS);
+            let total = units.clone().map(|unit| i128::from(value(unit))).sum();
+            Column { origin: (*origin).to_owned(), sums: vec![Told { cell: 0, total, top, whole: false }] }
+        };
+        Shown { rows, cells: Cells { labels: vec![0], sums: columns.iter().map(column).collect() } }
+    }
+
+    /// What is said of all forty, and then of all but the fifteen.
+    fn told(whole: &[(&str, fn(u32) -> u64)], part: &[(&str, fn(u32) -> u64)]) -> [Option<Cause>; 2] {
+        let rules = ReleasePolicy::parse(include_str!("../../../policies/release/standard.toml")).unwrap();
+        let mut universe = Universe::new(&rules);
+        [table(0..40, whole), table(15..40, part)].map(|table| universe.judge(Some(&table), true, 0).unwrap().0)
+    }
+
+    #[test]
+    fn a_column_cut_off_hides_no_other_sum_of_it() {
+        let (cut, whole): ((&str, fn(u32) -> u64), (&str, fn(u32) -> u64)) = (("d.kept\0Clamp 1", |_| 1), ("d.kept", kept));
+        assert_eq!(told(&[cut], &[cut]), [None, None]);
+        assert_eq!(told(&[whole], &[whole]), [None, Some(Cause::Dominance)]);
+        assert_eq!(told(&[cut, whole], &[cut, whole]), [None, Some(Cause::Dominance)]);
+        // By bounds that cut nothing off the same is asked under another name.
+        assert_eq!(told(&[("d.kept\0Clamp 900000", kept)], &[whole]), [None, Some(Cause::Dominance)]);
+        assert_eq!(told(&[("d.other", kept)], &[whole]), [None, None]);
+    }
 
     proptest! {
         #[test]

@@ -165,7 +165,7 @@ impl Read {
         Err(self.blame([Part::Artefact, Part::Proof], Cause::Artefact))
     }
 
-    /// Two approvals where the decision was to hold; none where it was to release.
+    /// Two approvals by people who may review it, where the decision was to hold; none where it was to release.
     fn review(&self, decision: &DecisionFile) -> Result<Option<ReviewFile>, Fault> {
         let fault = |cause| Fault::new(Part::Review, cause);
         match (decision.state, self.has(Part::Review)) {
@@ -184,8 +184,13 @@ impl Read {
                 && (&vote.release, vote.round) == (&decision.release, review.round)
                 && vote.artefact_commitment == decision.artefact_commitment
         };
+        // As the gate keeps people apart.
+        let facts = &decision.facts;
+        let apart = |CountedVote { vote, .. }: &CountedVote| {
+            vote.org != facts.org && vote.org != facts.author_org && facts.module_approver.as_ref() != Some(&vote.by)
+        };
         let of_this = review.release == decision.release && review.artefact_commitment == decision.artefact_commitment;
-        if !two || !of_this || review.outcome != RoundOutcome::Approved || ![first, second].into_iter().all(approves) {
+        if !two || !of_this || review.outcome != RoundOutcome::Approved || ![first, second].into_iter().all(|v| approves(v) && apart(v)) {
             return Err(fault(Cause::Votes));
         }
         if ![first, second].into_iter().all(|v| v.vote.verify()) {

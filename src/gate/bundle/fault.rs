@@ -56,7 +56,7 @@ pub enum Cause {
     Artefact,
     /// It speaks of another release than the decision.
     Other,
-    /// The decision was to hold it, and no two valid approvals are there.
+    /// The decision was to hold it, and no two valid approvals are there, of people apart from operator, author and the module's approver.
     Votes,
     /// A reviewer's signature.
     VoteSignature,
@@ -108,7 +108,7 @@ impl Cause {
             Self::Inclusion => "the signed tree does not hold the leaf".into(),
             Self::Artefact => "the decision did not commit to this artefact".into(),
             Self::Other => "it speaks of another release than the decision".into(),
-            Self::Votes => "the output was held, and these are not two approvals of it by two reviewers".into(),
+            Self::Votes => "the output was held, and these are not two approvals of it by two reviewers who may review it".into(),
             Self::VoteSignature => "a reviewer's signature does not hold".into(),
             Self::Terms => "the decision rests on other terms".into(),
             Self::Field(name) => format!("`{name}` is not what the other files say"),
@@ -138,7 +138,7 @@ impl Cause {
             Self::Inclusion => "已签名的日志不包含该条目".into(),
             Self::Artefact => "与裁定所承诺的成果不符".into(),
             Self::Other => "与裁定不是同一次出域".into(),
-            Self::Votes => "该输出曾暂扣，但缺少两名审核人的有效同意".into(),
+            Self::Votes => "该输出曾暂扣，但缺少两名有权审核人的有效同意".into(),
             Self::VoteSignature => "审核人签名无效".into(),
             Self::Terms => "与裁定所依据的协议条款不符".into(),
             Self::Field(name) => format!("“{name}”与其他文件不一致"),

@@ -158,7 +158,7 @@ fn complete(mut files: Files) -> Files {
 }
 
 fn judged(bytes: &[u8]) -> (Part, Cause) {
-    let fault = verify(bytes, log().verifier(), Some(witness().key())).unwrap_err();
+    let fault = verify(bytes, log().verifier(), Some(witness().verifier())).unwrap_err();
     assert!(!fault.to_string().is_empty() && fault.zh().chars().any(|c| c > '\u{4e00}'), "{fault}");
     (fault.part, fault.cause)
 }
@@ -167,7 +167,7 @@ fn judged(bytes: &[u8]) -> (Part, Cause) {
 fn sound_bundles() {
     for held in [false, true] {
         let bundle = draft(held).bundle();
-        let checked = verify(&bundle, log().verifier(), Some(witness().key())).unwrap();
+        let checked = verify(&bundle, log().verifier(), Some(witness().verifier())).unwrap();
         assert_eq!((checked.log_size, checked.cosigned_at, checked.unknown_signatures), (SIZE, Some(1_790_000_000), 0));
         assert_eq!((checked.release.as_str(), checked.reviewers), (RELEASE, if held { 2 } else { 0 }));
         assert_eq!(checked.manifest["sources"][0]["dataset"], "tax_grades");
@@ -269,6 +269,9 @@ fn a_log_that_holds_nonsense_makes_no_sound_bundle() {
     assert_eq!(review(&|r| r["votes"][1] = r["votes"][0].clone()), (Part::Review, Cause::Votes));
     assert_eq!(review(&|r| r["votes"][1]["public_key"] = r["votes"][0]["public_key"].clone()), (Part::Review, Cause::Votes));
     assert_eq!(review(&|r| r["votes"][1]["decision"] = json!("deny")), (Part::Review, Cause::Votes));
+    assert_eq!(review(&|r| r["votes"][1]["org"] = json!("opco")), (Part::Review, Cause::Votes), "the operator's own");
+    let approver = |d: &mut Draft| d.decision["facts"]["module_approver"] = json!("gao");
+    assert_eq!(with(true, &approver), (Part::Review, Cause::Votes));
     assert_eq!(review(&|r| r["votes"][1]["round"] = json!(2)), (Part::Review, Cause::Votes));
     assert_eq!(review(&|r| r["outcome"] = json!("denied")), (Part::Review, Cause::Votes));
     assert_eq!(review(&|r| r["votes"].as_array_mut().unwrap().truncate(1)), (Part::Review, Cause::Votes));
@@ -287,7 +290,7 @@ fn keys_that_are_not_the_right_ones() {
     let fault = verify(&bundle, other.verifier(), None).unwrap_err();
     assert!(fault.part == Part::Checkpoint && matches!(fault.cause, Cause::Log(_)), "{fault}");
     let other = Cosigner::from_seed("witness.example/w", &[3; 32]).unwrap();
-    let fault = verify(&bundle, log().verifier(), Some(other.key())).unwrap_err();
+    let fault = verify(&bundle, log().verifier(), Some(other.verifier())).unwrap_err();
     assert!(fault.part == Part::Checkpoint && matches!(fault.cause, Cause::Witness(_)), "{fault}");
 }
 
@@ -322,6 +325,6 @@ proptest! {
                 bytes.push(0);
             }
         }
-        prop_assert_eq!(verify(&bytes, log().verifier(), Some(witness().key())).is_ok(), bytes == good);
+        prop_assert_eq!(verify(&bytes, log().verifier(), Some(witness().verifier())).is_ok(), bytes == good);
     }
 }

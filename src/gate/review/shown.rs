@@ -1,4 +1,4 @@
-//! How a review stands. What a vote says is not here before both are in.
+//! How a review stands. What a vote says is not here before both are in, nor, for whoever is still to vote, whether the other is.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -10,8 +10,8 @@ use super::vote::{has_duty, voters};
 use super::window::{veto_days, waived};
 use crate::clock::{CHINA_UTC_OFFSET_S, Timestamp};
 use crate::id::OrgId;
-use crate::policy::Principal;
 use crate::policy::city::CityProfile;
+use crate::policy::{Principal, Role};
 
 /// Where an output stands in its review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -38,7 +38,7 @@ pub struct ReviewShown {
     pub stage: Stage,
     /// Number of the last round: what is signed names it. 0 before the first.
     pub round: u32,
-    /// Votes of the open round that are in.
+    /// Votes of the open round that are in; 0 for whoever is still to vote.
     pub votes_in: u32,
     /// Whether the caller has voted in the open round.
     pub voted: bool,
@@ -87,12 +87,13 @@ pub fn review_shown(
         let approved = r.ended_at?.date(CHINA_UTC_OFFSET_S);
         Some(city.calendar.after(approved, r.window_days?)?.end(CHINA_UTC_OFFSET_S))
     });
+    let duty = who.role == Role::OutputChecker && has_duty(connection, row, who)?;
     Ok(ReviewShown {
         stage,
         round: last.map_or(0, |r| r.round),
-        votes_in: u32::try_from(voters.len()).unwrap_or(u32::MAX),
+        votes_in: if duty { 0 } else { u32::try_from(voters.len()).unwrap_or(u32::MAX) },
         voted: voters.contains(&who.id),
-        duty: who.role == crate::policy::Role::OutputChecker && has_duty(connection, row, who)?,
+        duty,
         clock: last.map(|r| r.clock(&city.calendar, now)),
         veto_working_days: veto_days(connection, row)?,
         window_ends,

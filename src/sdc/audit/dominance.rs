@@ -145,10 +145,11 @@ pub(super) fn find(
     steps: &mut Steps,
 ) -> Result<Option<Found>, TooLarge> {
     let equations: Vec<&Cell> = sums.iter().filter_map(|s| cells.get(s.cell)).collect();
-    if sums.last().is_none_or(|s| s.cell < first_new) || equations.len() != sums.len() {
+    if sums.iter().all(|s| s.cell < first_new) {
         return Ok(None);
     }
-    if sums.iter().any(|s| s.total.unsigned_abs() > TOTAL_MAX) {
+    // A sum of no cell, or too large a one: not known.
+    if equations.len() != sums.len() || sums.iter().any(|s| s.total.unsigned_abs() > TOTAL_MAX) {
         return Err(TooLarge);
     }
     steps.take(equations.iter().map(|c| c.rows.len()).sum::<usize>())?;

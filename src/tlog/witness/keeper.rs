@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::store::{StoreError, write_durably};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::cosign::{Cosigned, CosignedError, Cosigner, WitnessKey};
-use crate::tlog::note::{NOTE_BYTES_MAX, NoteError, Verifier};
+use crate::tlog::note::{NOTE_BYTES_MAX, Note, NoteError, Verifier};
 
 const KEY_FILE: &str = "witness.key";
 const LOCK_FILE: &str = "lock";
@@ -121,7 +121,7 @@ impl Keeper {
         let signer = Cosigner::from_seed(name, &seed)?;
         let text = Zeroizing::new(format!("{name}\n{}\n", Zeroizing::new(STANDARD.encode(seed.as_slice())).as_str()));
         write(dir, KEY_FILE, &text)?;
-        Ok(signer.key().clone())
+        Ok(signer.verifier().clone())
     }
 
     fn signer(dir: &Dir) -> Result<Cosigner, KeeperError> {
@@ -146,7 +146,7 @@ impl Keeper {
             // Left by a write that broke off; no signature on it has left.
             let _ = dir.remove_file(format!("{file}.tmp"));
             let Some(note) = text_of(&dir, &file, NOTE_BYTES_MAX as u64)? else { continue };
-            let cosigned = Cosigned::verify(note.as_bytes(), log, signer.key())
+            let cosigned = Cosigned::verify(note.as_bytes(), log, signer.verifier())
                 .map_err(|why| KeeperError::Kept { origin: log.name().to_owned(), why })?;
             seen.insert(log.name().to_owned(), Seen { cosigned, note: note.to_string() });
         }
@@ -155,7 +155,7 @@ impl Keeper {
 
     /// The public key.
     pub fn key(&self) -> &WitnessKey {
-        self.signer.key()
+        self.signer.verifier()
     }
 
     /// The newest checkpoint that was cosigned for a log, with both signatures.
@@ -180,8 +180,9 @@ impl Keeper {
         let time_s = u64::try_from(self.clock.now().unix_s()).unwrap_or(0).max(before);
         let line = self.signer.line(&checkpoint, time_s);
         let log = self.logs.iter().find(|log| log.name() == origin).ok_or(WitnessRefusal::UnknownLog)?;
-        // Signatures of other keys are not kept: they were not looked at.
-        let note = own_lines(&request.note, log) + &line;
+        // No signature beside the log's one is kept: whoever sends them could fill the note beyond what is read.
+        let note = Note::parse(request.note.as_bytes()).map_err(|_| WitnessRefusal::Malformed)?;
+        let note = note.with_line_of(log).ok_or(WitnessRefusal::Unsigned)? + &line;
         if let Err(error) = write(&self.dir, &seen_file(&origin), &note) {
             *guard = None;
             return Err(error.into());
@@ -189,14 +190,6 @@ impl Keeper {
         seen.insert(origin, Seen { cosigned: Cosigned { checkpoint, time_s }, note });
         Ok(line)
     }
-}
-
-/// The note with the signature lines that bear the log's name.
-fn own_lines(note: &str, log: &Verifier) -> String {
-    let Some((text, lines)) = note.rsplit_once("\n\n") else { return note.to_owned() };
-    let prefix = format!("— {} ", log.name());
-    let own = lines.split_inclusive('\n').filter(|line| line.starts_with(&prefix));
-    own.fold(format!("{text}\n\n"), |note, line| note + line)
 }
 
 #[cfg(test)]
@@ -233,8 +226,12 @@ mod tests {
         assert!(matches!(open(), Err(KeeperError::InUse)));
         assert_eq!(witness.newest("log.example/a"), None);
         witness.add(&request(&nodes, 0, 4)).unwrap();
-        // Of signature lines, only the log's own are kept.
-        let strange = String::from_utf8(request(&nodes, 4, 7)).unwrap() + "— stranger AAAAAAAA\n";
+        // One signature line is kept, the log's: others may bear its name too, and be as many as a note holds.
+        let mut strange = String::from_utf8(request(&nodes, 4, 7)).unwrap() + "— stranger AAAAAAAA\n";
+        let own = strange.lines().find(|line| line.starts_with("— log.example/a ")).unwrap().to_owned();
+        while strange.len() + 2 * own.len() < NOTE_BYTES_MAX {
+            strange = strange + &own + "\n— log.example/a AAAAAAAA\n";
+        }
         witness.add(strange.as_bytes()).unwrap();
         drop(witness);
 
@@ -243,7 +240,7 @@ mod tests {
         let kept = witness.newest("log.example/a").unwrap();
         let cosigned = Cosigned::verify(kept.as_bytes(), log().verifier(), &key).unwrap();
         assert_eq!((cosigned.checkpoint.size, cosigned.time_s), (7, 1000));
-        assert!(!kept.contains("stranger"));
+        assert_eq!(kept.matches("— ").count(), 2, "{kept}");
         let refused = |body: &[u8]| match witness.add(body) {
             Err(KeeperError::Refused(refused)) => refused,
             other => panic!("{other:?}"),
