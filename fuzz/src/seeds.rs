@@ -94,8 +94,15 @@ fn messages() -> Vec<Vec<u8>> {
         DerivedColumn { name: "d".into(), ty: DerivedType::Number { scale: 0, min: i64::MIN, max: 9 } },
         DerivedColumn { name: "e".into(), ty: DerivedType::Category { labels: vec!["x".into(), "乙".into()] } },
     ];
-    let manifest =
-        Manifest { name: "m".into(), version: "1".into(), derived: derived.clone(), models: vec!["m".into()], fold: None, verify: None };
+    let manifest = Manifest {
+        name: "m".into(),
+        version: "1".into(),
+        derived: derived.clone(),
+        models: vec!["m".into()],
+        tables: Vec::new(),
+        fold: None,
+        verify: None,
+    };
     let ty = ViewType::Number { scale: 1, min: -1, max: 1 };
     let columns = vec![ViewColumn { name: "c".into(), ty, visibility: Visibility::Foreign, provenance: "a.c".into() }];
     let rejected = RejectedRow { row: 1, column: Some(2), rule: RowRule::LinkageKey };

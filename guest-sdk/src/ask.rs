@@ -14,7 +14,7 @@ pub struct Table {
     margins: Margins,
 }
 
-/// A table over granted and derived columns. Names are `[a-z][a-z0-9_]*`.
+/// A table over granted and derived columns, of a name that the module declares, with its measures, in `tables`.
 pub fn table(name: &str) -> Table {
     Table { name: name.to_owned(), keys: Vec::new(), measures: Vec::new(), margins: Margins::None }
 }

@@ -8,6 +8,7 @@
 //!     name: "delay_by_wind",
 //!     version: "0.1.0",
 //!     derived: { "wind_band": category["calm", "strong"] },
+//!     tables: { "delay_by_wind": ["flights", "delay_mean"] },
 //!     run: run,
 //! }
 //!

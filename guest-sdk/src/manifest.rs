@@ -22,31 +22,49 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     to
 }
 
-/// Declares the module and its entry: name, version, derived columns and names of models (either may be left out) and a
+/// Declares the module and its entry: name, version, derived columns, names of models, tables (each may be left out) and a
 /// `fn(&View) -> Result<(), Error>`.
 ///
-/// A derived column is `"name": category["label", …]` or `"name": number(scale, min, max)`, the bounds in stored integers.
+/// A derived column is `"name": category["label", …]` or `"name": number(scale, min, max)`, the bounds in stored integers. A table is
+/// `"name": ["measure", …]`, its measures in the order in which it asks for them: a table of other names is refused.
 /// Names are `[a-z][a-z0-9_]*`. Texts are plain string literals.
 #[macro_export]
 macro_rules! module {
     (name: $name:literal, version: $version:literal, run: $run:path $(,)?) => {
-        $crate::module! { name: $name, version: $version, derived: {}, models: [], run: $run }
+        $crate::module! { name: $name, version: $version, derived: {}, models: [], tables: {}, run: $run }
     };
     (name: $name:literal, version: $version:literal, derived: $derived:tt, run: $run:path $(,)?) => {
-        $crate::module! { name: $name, version: $version, derived: $derived, models: [], run: $run }
+        $crate::module! { name: $name, version: $version, derived: $derived, models: [], tables: {}, run: $run }
     };
     (name: $name:literal, version: $version:literal, models: $models:tt, run: $run:path $(,)?) => {
-        $crate::module! { name: $name, version: $version, derived: {}, models: $models, run: $run }
+        $crate::module! { name: $name, version: $version, derived: {}, models: $models, tables: {}, run: $run }
+    };
+    (name: $name:literal, version: $version:literal, tables: $tables:tt, run: $run:path $(,)?) => {
+        $crate::module! { name: $name, version: $version, derived: {}, models: [], tables: $tables, run: $run }
+    };
+    (name: $name:literal, version: $version:literal, derived: $derived:tt, models: $models:tt, run: $run:path $(,)?) => {
+        $crate::module! { name: $name, version: $version, derived: $derived, models: $models, tables: {}, run: $run }
+    };
+    (name: $name:literal, version: $version:literal, derived: $derived:tt, tables: $tables:tt, run: $run:path $(,)?) => {
+        $crate::module! { name: $name, version: $version, derived: $derived, models: [], tables: $tables, run: $run }
+    };
+    (name: $name:literal, version: $version:literal, models: $models:tt, tables: $tables:tt, run: $run:path $(,)?) => {
+        $crate::module! { name: $name, version: $version, derived: {}, models: $models, tables: $tables, run: $run }
     };
     (
         name: $name:literal, version: $version:literal,
         derived: { $($column:literal : $kind:ident $arguments:tt),* $(,)? },
         models: [ $($model:literal),* $(,)? ],
+        tables: { $($table:literal : [ $($measure:literal),+ $(,)? ]),* $(,)? },
         run: $run:path $(,)?
     ) => {
         /// JSON of the `fusebox.manifest` section.
         #[doc(hidden)]
-        pub const FUSEBOX_MANIFEST: &str = $crate::__manifest!([$name, $version $(, $model)*] [] $([$column $kind $arguments])*);
+        pub const FUSEBOX_MANIFEST: &str = concat!(
+            $crate::__manifest!([$name, $version $(, $model)*] [] $([$column $kind $arguments])*),
+            $crate::__tables!($([$table $($measure)+])*),
+            "}"
+        );
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
@@ -83,12 +101,12 @@ macro_rules! __labels {
 #[macro_export]
 macro_rules! __manifest {
     ([$name:literal, $version:literal] [$($done:tt)*]) => {
-        concat!("{\"name\":", stringify!($name), ",\"version\":", stringify!($version), ",\"derived\":[", $($done)* "]}")
+        concat!("{\"name\":", stringify!($name), ",\"version\":", stringify!($version), ",\"derived\":[", $($done)* "]")
     };
     ([$name:literal, $version:literal, $model:literal $(, $more:literal)*] [$($done:tt)*]) => {
         concat!(
             "{\"name\":", stringify!($name), ",\"version\":", stringify!($version), ",\"derived\":[", $($done)* "],\"models\":[",
-            stringify!($model), $(",", stringify!($more),)* "]}"
+            stringify!($model), $(",", stringify!($more),)* "]"
         )
     };
     ($head:tt [] [$column:literal $kind:ident $arguments:tt] $($rest:tt)*) => {
@@ -96,6 +114,23 @@ macro_rules! __manifest {
     };
     ($head:tt [$($done:tt)+] [$column:literal $kind:ident $arguments:tt] $($rest:tt)*) => {
         $crate::__manifest!($head [$($done)+ ",", $crate::__column!($column $kind $arguments),] $($rest)*)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tables {
+    () => { "" };
+    ([$($first:literal)+] $([$($table:literal)+])*) => {
+        concat!(",\"tables\":[", $crate::__table!($($first)+), $(",", $crate::__table!($($table)+),)* "]")
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __table {
+    ($table:literal $first:literal $($measure:literal)*) => {
+        concat!("{\"name\":", stringify!($table), ",\"measures\":[", stringify!($first), $(",", stringify!($measure),)* "]}")
     };
 }
 

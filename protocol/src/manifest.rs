@@ -8,6 +8,7 @@ use crate::limits::{LimitExceeded, Limits};
 use crate::message::World;
 use crate::plan::ViewType;
 use crate::schema::is_name;
+use crate::table::{TableError, TableRequest};
 use crate::verify::VerifyManifest;
 
 /// Name of the custom section.
@@ -27,12 +28,25 @@ pub struct Manifest {
     /// Names of the models it may hand in, at most once each: fixed before any data is seen, so that no name carries any.
     #[serde(default)]
     pub models: Vec<String>,
+    /// The tables that it may ask for, at most once each, with the names of their measures: likewise fixed before any data is seen.
+    #[serde(default)]
+    pub tables: Vec<DeclaredTable>,
     /// Set where the module is a fold.
     #[serde(default)]
     pub fold: Option<FoldManifest>,
     /// Set where the module is a verification.
     #[serde(default)]
     pub verify: Option<VerifyManifest>,
+}
+
+/// Names of a table. Which keys, columns and figures are behind them is said when it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredTable {
+    /// Its name.
+    pub name: String,
+    /// Names of its measures, in their order.
+    pub measures: Vec<String>,
 }
 
 /// What a fold declares: fixed before any data is seen, so that neither a length nor a label can depend on any.
@@ -244,6 +258,7 @@ impl Manifest {
         if let Some(name) = self.models.iter().find(|name| self.world() != World::Analysis || !is_name(name) || !names.insert(*name)) {
             return Err(ManifestError::Name(name.chars().take(64).collect()));
         }
+        self.validate_tables()?;
         let mut seen = std::collections::BTreeSet::new();
         for column in &self.derived {
             if !is_name(&column.name) || !seen.insert(&column.name) {
@@ -267,6 +282,34 @@ impl Manifest {
         }
         Ok(())
     }
+
+    fn validate_tables(&self) -> Result<(), ManifestError> {
+        let l = &Limits::STANDARD;
+        LimitExceeded::check("tables_max", l.tables_max.into(), 0, self.tables.len() as u64)?;
+        let mut names = std::collections::BTreeSet::new();
+        for table in &self.tables {
+            LimitExceeded::check("table_measures_max", l.table_measures_max.into(), 0, table.measures.len() as u64)?;
+            if self.world() != World::Analysis || table.measures.is_empty() || !names.insert(&table.name) {
+                return Err(ManifestError::Name(table.name.chars().take(64).collect()));
+            }
+            let mut measures = std::collections::BTreeSet::new();
+            let wrong = std::iter::once(&table.name).chain(&table.measures).find(|name| !is_name(name));
+            if let Some(name) = wrong.or_else(|| table.measures.iter().find(|name| !measures.insert(*name))) {
+                return Err(ManifestError::Name(name.chars().take(64).collect()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a table and its measures bear the names that were declared for them.
+    ///
+    /// # Errors
+    /// [`TableError::Undeclared`].
+    pub fn names(&self, table: &TableRequest) -> Result<(), TableError> {
+        let asked = || table.measures.iter().map(|m| &m.name);
+        let declared = self.tables.iter().any(|t| t.name == table.name && t.measures.iter().eq(asked()));
+        if declared { Ok(()) } else { Err(TableError::Undeclared(table.name.chars().take(64).collect())) }
+    }
 }
 
 #[cfg(test)]
@@ -283,6 +326,41 @@ mod tests {
         assert_eq!((of(r#"["a","a"]"#, ""), of(r#"["A b"]"#, "")), (name("a"), name("A b")));
         assert!(matches!(of(r#"["a","b","c","d","e"]"#, ""), Err(ManifestError::Limit(l)) if l.name == "models_max"));
         assert_eq!(of(r#"["a"]"#, r#","fold":{"columns":[],"dimension":1,"state":1}"#), name("a"));
+    }
+
+    #[test]
+    fn tables_and_their_measures_are_named_beforehand() {
+        use crate::table::{MeasureOp, MeasureRequest};
+        let of = |tables: &str, world: &str| -> Manifest {
+            serde_json::from_str(&format!(r#"{{"name":"m","version":"1","tables":{tables}{world}}}"#)).unwrap()
+        };
+        let name = |name: &str| Err(ManifestError::Name(name.to_owned()));
+        for (tables, world, told) in [
+            (r#"[{"name":"a","measures":["x","y"]},{"name":"b","measures":["x"]}]"#, "", Ok(())),
+            (r#"[{"name":"a","measures":["x"]},{"name":"a","measures":["y"]}]"#, "", name("a")),
+            (r#"[{"name":"a","measures":["x","x"]}]"#, "", name("x")),
+            (r#"[{"name":"a","measures":["x y"]}]"#, "", name("x y")),
+            (r#"[{"name":"A","measures":["x"]}]"#, "", name("A")),
+            (r#"[{"name":"a","measures":[]}]"#, "", name("a")),
+            (r#"[{"name":"a","measures":["x"]}]"#, r#","fold":{"columns":[],"dimension":1,"state":1}"#, name("a")),
+        ] {
+            assert_eq!(of(tables, world).validate(), told, "{tables}");
+        }
+        let many = |n: usize| (0..n).map(|i| format!(r#"{{"name":"t{i}","measures":["x"]}}"#)).collect::<Vec<_>>().join(",");
+        assert_eq!(of(&format!("[{}]", many(16)), "").validate(), Ok(()));
+        assert!(matches!(of(&format!("[{}]", many(17)), "").validate(), Err(ManifestError::Limit(l)) if l.name == "tables_max"));
+
+        let manifest = of(r#"[{"name":"a","measures":["x","y"]}]"#, "");
+        let asked = |name: &str, measures: &[&str]| {
+            let measures = measures.iter().map(|m| MeasureRequest { name: (*m).to_owned(), op: MeasureOp::Count, column: None }).collect();
+            manifest.names(&TableRequest { name: name.to_owned(), keys: Vec::new(), measures, margins: Default::default() })
+        };
+        assert_eq!(asked("a", &["x", "y"]), Ok(()));
+        let undeclared = |name: &str| Err(TableError::Undeclared(name.to_owned()));
+        assert_eq!(
+            (asked("b", &["x", "y"]), asked("a", &["x"]), asked("a", &["y", "x"])),
+            (undeclared("b"), undeclared("a"), undeclared("a"))
+        );
     }
 
     #[test]

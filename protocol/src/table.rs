@@ -118,6 +118,9 @@ pub enum TableError {
     /// A limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// No table of this name with just these measures stands in the manifest.
+    #[error("table `{0}` with just these measures, in their order, is not declared in the module's manifest (`tables`)")]
+    Undeclared(String),
 }
 
 impl TableRequest {

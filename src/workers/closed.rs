@@ -71,6 +71,7 @@ fn table(error: &TableError) -> String {
         TableError::Column(_) => "a measure needs a column, or has one too many".into(),
         TableError::NotGranted(_) => "a table request names a column that is not granted".into(),
         TableError::Type(_) => "a table request names a column that has not the type for it".into(),
+        TableError::Undeclared(_) => "a table request bears names that the module did not declare".into(),
         TableError::Empty | TableError::Quantile => error.to_string(),
         TableError::Limit(exceeded) => limit(exceeded),
     }
@@ -98,7 +99,7 @@ mod tests {
         let io = || std::io::Error::other(text());
         let tables =
             || [TableError::Name(text()), TableError::Duplicate(text()), TableError::Column(text()), TableError::NotGranted(text())];
-        let more = || [TableError::Type(text()), TableError::Limit(exceeded())];
+        let more = || [TableError::Type(text()), TableError::Undeclared(text()), TableError::Limit(exceeded())];
         let mut all: Vec<WorkerError> = vec![
             WorkerError::Spawn(io()),
             FrameError::Io(io()).into(),

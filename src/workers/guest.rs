@@ -7,7 +7,7 @@ use protocol::manifest::{DerivedColumn, Manifest};
 use protocol::memfd::SealedFd;
 use protocol::message::{GuestFailure, GuestOpening, GuestReply, GuestRequest, WorkerRole};
 use protocol::model::{Model, ModelError};
-use protocol::table::TableRequest;
+use protocol::table::{TableError, TableRequest};
 
 use super::engine::View;
 use super::memory::Share;
@@ -88,7 +88,12 @@ fn converse(worker: &mut Process, input: &GuestInput<'_>, out: &mut GuestOutput)
     loop {
         let (reply, fds) = worker.receive()?;
         match reply {
-            GuestReply::Finished => return Ok(()),
+            GuestReply::Finished => {
+                // In the declared order: theirs would be a choice of the module's.
+                out.tables.sort_by_key(|table| input.manifest.tables.iter().position(|declared| declared.name == table.name));
+                out.models.sort_by_key(|model| input.manifest.models.iter().position(|declared| declared == model.name()));
+                return Ok(());
+            }
             GuestReply::Failed(failure) => return Err(failure.into()),
             other => take(other, fds, input, out)?,
         }
@@ -118,7 +123,10 @@ fn take(reply: GuestReply, fds: Vec<OwnedFd>, input: &GuestInput<'_>, out: &mut 
         }
         GuestReply::Table(table) => {
             over("tables_max", l.tables_max, out.tables.len())?;
-            table.validate().map_err(GuestFailure::from)?;
+            table.validate().and_then(|()| input.manifest.names(&table)).map_err(GuestFailure::from)?;
+            if out.tables.iter().any(|t| t.name == table.name) {
+                return Err(GuestFailure::from(TableError::Duplicate(table.name)).into());
+            }
             out.tables.push(table);
         }
         GuestReply::Model(model) => {

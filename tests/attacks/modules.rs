@@ -13,6 +13,7 @@ const SCRIPT_BYTES: usize = (1 << 15) - 16;
 pub struct Script {
     lines: String,
     derived: Vec<String>,
+    tables: Vec<String>,
 }
 
 impl Script {
@@ -32,6 +33,8 @@ impl Script {
 
     /// Asks for a table: keys by commas or `-`, measures `name:op:column` by commas.
     pub fn table(mut self, name: &str, keys: &str, measures: &str) -> Self {
+        let names: Vec<String> = measures.split(',').map(|m| format!("\"{}\"", m.split(':').next().unwrap_or_default())).collect();
+        self.tables.push(format!(r#"{{"name":"{name}","measures":[{}]}}"#, names.join(",")));
         writeln!(self.lines, "table {name} none {keys} {measures}").unwrap();
         self
     }
@@ -44,9 +47,10 @@ impl Script {
         assert!(self.lines.len() <= SCRIPT_BYTES && bytes[at..at + SCRIPT_BYTES].iter().all(|b| *b == b'#'));
         bytes[at..at + self.lines.len()].copy_from_slice(self.lines.as_bytes());
         let manifest = format!(
-            r#"{{"name":"analyst","version":"{}","derived":[{}]}}"#,
+            r#"{{"name":"analyst","version":"{}","derived":[{}],"tables":[{}]}}"#,
             VERSION.fetch_add(1, Ordering::Relaxed),
-            self.derived.join(",")
+            self.derived.join(","),
+            self.tables.join(",")
         );
         let name = b"fusebox.manifest";
         let content = [&[name.len() as u8][..], name, manifest.as_bytes()].concat();

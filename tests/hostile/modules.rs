@@ -54,9 +54,13 @@ const TEXTS: &str = r#"
             (local.set $at (i32.sub (local.get $at) (i32.const 1))) (i32.store8 (local.get $at) (i32.const 45))))
         (call $log (local.get $at) (i32.sub (i32.const 1536) (local.get $at))))"#;
 
-/// What every module declares: a category of two labels, a number and four models.
+/// What every module declares: a category of two labels, a number, four models and sixteen tables.
 pub const MANIFEST: &str = r#"{"name":"hostile","version":"1","derived":[
-    {"name":"band","type":"category","labels":["low","high"]},{"name":"double","type":"number","scale":0,"min":0,"max":1000}],"models":["t","u","v","w"]}"#;
+    {"name":"band","type":"category","labels":["low","high"]},{"name":"double","type":"number","scale":0,"min":0,"max":1000}],"models":["t","u","v","w"],"tables":[
+    {"name":"e","measures":["n"]},{"name":"f","measures":["n"]},{"name":"g","measures":["n"]},{"name":"h","measures":["n"]},
+    {"name":"i","measures":["n"]},{"name":"j","measures":["n"]},{"name":"k","measures":["n"]},{"name":"l","measures":["n"]},
+    {"name":"m","measures":["n"]},{"name":"n","measures":["n"]},{"name":"o","measures":["n"]},{"name":"p","measures":["n"]},
+    {"name":"q","measures":["n"]},{"name":"r","measures":["n"]},{"name":"s","measures":["n"]},{"name":"t","measures":["n"]}]}"#;
 
 /// A core module with a good `run`.
 const GOOD: &str = "(module (memory (export \"memory\") 1) (func (export \"run\") (result i32) (i32.const 0)))";

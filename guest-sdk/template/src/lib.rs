@@ -5,6 +5,8 @@ use fusebox_guest::{Error, View, log, table};
 fusebox_guest::module! {
     name: "{{name}}",
     version: "0.1.0",
+    // Names are fixed before any data is seen; a checker reads them with the module.
+    tables: { "rows_by_region": ["rows", "units"] },
     run: run,
 }
 

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use crate::fold::*;
     use crate::limits::LimitExceeded;
-    use crate::manifest::{DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
+    use crate::manifest::{DeclaredTable, DerivedColumn, DerivedType, FoldColumn, FoldManifest, FoldType, Manifest, ManifestError};
     use crate::neighbour::{Measured, RankRequest, Ranked};
     use crate::plan::{
         ColumnRef, DateBucket, FilterOp, FusePlan, FusionReport, IdentityColumn, JoinKind, Literal, PlanJoin, PlanMember, PlanOutput,
@@ -159,6 +159,7 @@ mod tests {
             version: "1".into(),
             derived,
             models: vec!["m".into()],
+            tables: vec![DeclaredTable { name: "t".into(), measures: vec!["n".into()] }],
             fold: Some(fold()),
             verify: Some(verify()),
         };

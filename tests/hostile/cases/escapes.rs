@@ -50,6 +50,8 @@ pub const CASES: &[Case] = &[
         NotBelieved("OutOfTurn"),
     ),
     case("escaped-asks-for-many-tables", EscapedWorker, &[Reply("Table")], Escaped(E::TableBeyondLimit), FailedLimit("tables_max")),
+    case("escaped-names-a-table-as-it-likes", EscapedWorker, &[Reply("Table")], Escaped(E::TableNotDeclared), Failed("Table")),
+    case("escaped-asks-for-a-table-twice", EscapedWorker, &[Reply("Table")], Escaped(E::TableTwice), Failed("Table")),
     case("escaped-asks-for-an-empty-table", EscapedWorker, &[Reply("Table")], Escaped(E::TableWithoutMeasure), Failed("Table")),
     case("escaped-submits-no-number", EscapedWorker, &[Reply("Model")], Escaped(E::ModelNotFinite), Failed("Model")),
     case("escaped-names-a-model", EscapedWorker, &[Reply("Model")], Escaped(E::ModelNotDeclared), Failed("Model")),

@@ -245,6 +245,8 @@ pub enum Escape {
     DerivedHuge,
     DerivedWithTwoDescriptors,
     TableBeyondLimit,
+    TableNotDeclared,
+    TableTwice,
     TableWithoutMeasure,
     ModelNotFinite,
     ModelNotDeclared,

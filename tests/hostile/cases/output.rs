@@ -19,7 +19,7 @@ pub const CASES: &[Case] = &[
         Run("(data (i32.const 2048) \"\\01\\00\\00\\00\\00\\10\\00\\00\\00\\f0\\0f\\00\")", "(return (i32.const 2048))"), FailedText(4096)),
     case("table-flood", Flood, &[Import("tables#request")],
         Run("", "(local $i i32)
-            (loop $l (i32.store8 (i32.const 1048) (i32.add (i32.const 97) (local.get $i)))
+            (loop $l (i32.store8 (i32.const 1048) (i32.add (i32.const 101) (local.get $i)))
                 (call $request (i32.const 1048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1104) (i32.const 1) (i32.const 0))
                 (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 17))))"),
         FailedLimit("tables_max")),

@@ -28,6 +28,8 @@ pub const CASES: &[Case] = &[
     case("rust-asks-for-no-name", BadText, &[], Guest("misbehaves", 18), Failed("Table")),
     case("rust-asks-for-what-is-not-granted", Import, &[], Guest("misbehaves", 19), Failed("Table")),
     case("rust-asks-for-too-many-tables", Flood, &[], Guest("misbehaves", 20), FailedLimit("tables_max")),
+    case("rust-names-a-table-as-it-likes", TypesAndNames, &[], Guest("misbehaves", 45), Failed("Table")),
+    case("rust-names-a-measure-as-it-likes", TypesAndNames, &[], Guest("misbehaves", 46), Failed("Table")),
     case("rust-submits-no-number", Floats, &[], Guest("misbehaves", 21), Failed("Model")),
     case("rust-submits-an-unknown-feature", TypesAndNames, &[], Guest("misbehaves", 22), Failed("Model")),
     case("rust-submits-a-label-of-a-number", TypesAndNames, &[], Guest("misbehaves", 23), Failed("Model")),

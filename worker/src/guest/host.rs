@@ -134,6 +134,7 @@ impl Host {
         if let Some(column) = columns.find(|c| !self.knows(c)) {
             return Err(TableError::NotGranted(column.chars().take(64).collect()).into());
         }
+        self.request.manifest.names(&table)?;
         self.tables.push(table);
         Ok(())
     }

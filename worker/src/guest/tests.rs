@@ -209,6 +209,13 @@ fn what_is_not_allowed_ends_the_run_with_its_reason() {
     assert_eq!(limit(16), "declared_columns");
     assert_eq!(limit(20), "tables_max");
     assert_eq!(failure(29), GuestFailure::Table(TableError::Name(String::new())));
+    // A table of a name that was not declared, and one of a measure.
+    for (seed, table) in [(45, "t_1037_kwh"), (46, "t0")] {
+        let told = run("misbehaves", Run { seed, rows: 8, ..Run::default() });
+        let undeclared = GuestFailure::Table(TableError::Undeclared(table.to_owned()));
+        assert!(matches!(&told[0].0, GuestReply::Failed(failure) if *failure == undeclared), "{:?}", told[0].0);
+        assert_eq!(failure(seed), GuestFailure::Table(TableError::Name(String::new())), "on real rows without its words");
+    }
     assert_eq!(failure(21), GuestFailure::Model(ModelError::NotFinite));
     assert_eq!((failure(22), failure(23)), (GuestFailure::Model(ModelError::Feature), GuestFailure::Model(ModelError::Feature)));
     assert_eq!(failure(24), GuestFailure::Model(ModelError::Name), "the same name twice");

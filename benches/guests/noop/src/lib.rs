@@ -5,6 +5,7 @@ use fusebox_guest::{Error, View, table};
 fusebox_guest::module! {
     name: "noop",
     version: "0.1.0",
+    tables: { "noop": ["rows"] },
     run: run,
 }
 

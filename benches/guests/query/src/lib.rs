@@ -5,6 +5,7 @@ use fusebox_guest::{Error, View, table};
 fusebox_guest::module! {
     name: "query",
     version: "0.1.0",
+    tables: { "query": ["rows", "units", "total"] },
     run: run,
 }
 

@@ -3,7 +3,7 @@
 
 use fusebox_guest::{Error, Link, View, log, table};
 
-fusebox_guest::module! { name: "leaks", version: "0.1.0", models: ["leaks"], run: run }
+fusebox_guest::module! { name: "leaks", version: "0.1.0", models: ["leaks"], tables: { "leaks": ["rows", "units"] }, run: run }
 
 fn run(view: &View) -> Result<(), Error> {
     let (text, largest) = read(view);

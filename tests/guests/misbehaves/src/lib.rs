@@ -8,6 +8,10 @@ fusebox_guest::module! {
     version: "0.1.0",
     derived: { "band": category["low", "high"], "double": number(0, 0, 1_000) },
     models: ["m", "n", "o", "p"],
+    tables: {
+        "t0": ["n"], "t1": ["n"], "t2": ["n"], "t3": ["n"], "t4": ["n"], "t5": ["n"], "t6": ["n"], "t7": ["n"],
+        "t8": ["n"], "t9": ["n"], "t10": ["n"], "t11": ["n"], "t12": ["n"], "t13": ["n"], "t14": ["n"], "t15": ["n"]
+    },
     run: run,
 }
 
@@ -45,7 +49,9 @@ fn run(view: &View) -> Result<(), Error> {
         26 => missing_slots(view)?,
         27 => drop(host::read_integers(0, 0, u32::MAX)),
         28 => derive::append_codes(0, &[0; 3], &[]),
-        29 => (0..2).for_each(|_| table("same").count("n").request()),
+        29 => (0..2).for_each(|_| table("t0").count("n").request()),
+        45 => table("t_1037_kwh").count("n").request(),
+        46 => table("t0").count("n_1037").request(),
         30 => models::submit_linear(&models::Linear { features: features(&[]), ..linear(1.0, AMOUNT) }),
         31 => spin(),
         33 => echo(view)?,

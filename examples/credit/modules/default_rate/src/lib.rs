@@ -5,6 +5,7 @@ use fusebox_guest::{Error, View, table};
 fusebox_guest::module! {
     name: "default_rate",
     version: "0.1.0",
+    tables: { "default_rate": ["firms", "units", "default_rate"] },
     run: run,
 }
 

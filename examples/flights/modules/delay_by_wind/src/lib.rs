@@ -6,6 +6,7 @@ fusebox_guest::module! {
     name: "delay_by_wind",
     version: "0.1.0",
     derived: { "wind_band": category["calm", "light", "moderate", "strong"] },
+    tables: { "delay_by_wind": ["flights", "aircraft", "delay_mean", "delay_median"] },
     run: run,
 }
 
