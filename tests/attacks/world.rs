@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
 use crate::modules::Script;
+use crate::support::papers::Terms;
 use crate::support::policy::standard;
 use crate::support::scenario::signing_key;
 use crate::support::{Client, Server, TempDir, until};
@@ -192,34 +191,24 @@ impl World {
             OUTPUTS.iter().map(|(name, from, transform)| output(name, from, transform)).collect::<String>()
         );
         let columns = format!(
-            "[columns]\n{visits} = [\"person\", \"district\", \"week\", \"age\", \"sex\", \"amount\", \"ill\"]\n{}",
+            "{visits} = [\"person\", \"district\", \"week\", \"age\", \"sex\", \"amount\", \"ill\"]\n{}",
             if join { format!("{own} = [\"person\", \"w\"]\n") } else { String::new() }
         );
         who.post_toml("/v1/plans", &plan).good();
-        let term = "term = { from = \"2020-01-01\", until = \"2098-12-31\" }";
-        let authorisation = format!("id = \"{id}\"\noperator = \"{org}\"\nscope = \"s\"\ndatasets = [\"{visits}\"]\n{term}\n");
-        self.authority.post_toml("/v1/authorisations", &authorisation).good();
-        let application = format!(
-            "id = \"{id}\"\noperator = \"{org}\"\npurposes = [\"research\"]\nlegal_basis = \"S24\"\nscope = \"s\"\nmethod = \"m\"\nuse_case = \"u\"\ncommitments = {{ true = true, compliant = true, secure = true }}\n{columns}"
-        );
-        who.post_toml("/v1/applications", &application).good();
+        let datasets = format!("[\"{visits}\"]");
+        let (purposes, doors, budgets) = (r#"["research"]"#, r#"["table"]"#, "jobs_max = 100000");
+        let terms = Terms { ids: [&id; 3], operator: org, plan: &id, datasets: &datasets, purposes, doors, budgets, columns: &columns };
+        self.authority.post_toml("/v1/authorisations", &terms.authorisation()).good();
+        who.post_toml("/v1/applications", &terms.application()).good();
         self.bureau.post(&format!("/v1/applications/{id}/decide"), &json!({ "approve": true, "reason": "", "basis": "" })).good();
-        let agreement = format!(
-            "id = \"{id}\"\noperator = \"{org}\"\nauthorisation = \"{id}\"\napplication = \"{id}\"\nplan = \"{id}\"\npurposes = [\"research\"]\nrecipients = [\"{org}\"]\ndoors = [\"table\"]\n{term}\nbudgets = {{ jobs_max = 100000 }}\nsafeguards = \"s\"\ndisposal = \"d\"\n{columns}"
-        );
-        who.post_toml("/v1/agreements", &agreement).good();
+        who.post_toml("/v1/agreements", &terms.agreement()).good();
         self.bureau.post(&format!("/v1/agreements/{id}/countersign"), &json!({})).good();
         id
     }
 
     /// Uploads a script's module as the operator and has it approved; its digest.
     pub fn approved(&self, operator: usize, script: &Script) -> String {
-        let bytes = script.module();
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let message = [b"fusebox-module-v1\0", digest.as_ref()].concat();
-        let signature = STANDARD.encode(self.keys[operator].sign(&message).as_ref());
-        let headers = [("content-type", "application/wasm"), ("x-fusebox-signature", signature.as_str())];
-        let uploaded = self.operator(operator).call("POST", "/v1/modules", &headers, &bytes).good();
+        let uploaded = self.operator(operator).upload_module(&self.keys[operator], &script.module()).good();
         let digest = uploaded["digest"].as_str().unwrap().to_owned();
         self.checker.post(&format!("/v1/modules/{digest}/review"), &json!({ "approve": true, "reason": "read" })).good();
         digest

@@ -1,11 +1,10 @@
 //! A bureau with a table of people, an operator with a table of its own, and the papers for the private door. People are numbered; a
 //! cohort is a dataset, so that two that differ by one person stand beside each other.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
+use crate::support::papers::Terms;
 use crate::support::policy::{SMALL, standard};
 use crate::support::scenario::signing_key;
 use crate::support::{Answer, Client, Server, TempDir, module, until};
@@ -96,8 +95,8 @@ impl World {
     fn papers(&self, name: &str, epsilon: &str) {
         let named = |text: &str| text.replace("NAME", name).replace("EPSILON", epsilon);
         self.operator.post_toml("/v1/plans", &named(PLAN)).good();
-        self.authority.post_toml("/v1/authorisations", &named(AUTHORISATION)).good();
-        self.operator.post_toml("/v1/applications", &named(APPLICATION)).good();
+        self.authority.post_toml("/v1/authorisations", &named(&TERMS.authorisation())).good();
+        self.operator.post_toml("/v1/applications", &named(&TERMS.application())).good();
         let decide = json!({ "approve": true, "reason": "", "basis": "" });
         self.bureau.post(&format!("/v1/applications/app-{name}/decide"), &decide).good();
         self.agreement(name, name, epsilon);
@@ -105,20 +104,16 @@ impl World {
 
     /// An agreement over a cohort's papers.
     pub fn agreement(&self, name: &str, cohort: &str, epsilon: &str) {
-        let text =
-            AGREEMENT.replace("id = \"agr-NAME\"", &format!("id = \"agr-{name}\"")).replace("NAME", cohort).replace("EPSILON", epsilon);
+        let own = format!("agr-{name}");
+        let terms = Terms { ids: ["auth-NAME", "app-NAME", &own], ..TERMS };
+        let text = terms.agreement().replace("NAME", cohort).replace("EPSILON", epsilon);
         self.operator.post_toml("/v1/agreements", &text).good();
         self.bureau.post(&format!("/v1/agreements/agr-{name}/countersign"), &json!({})).good();
     }
 
     /// Uploads a module that nobody reads; its digest.
     pub fn upload(&self, package: &str) -> String {
-        let bytes = module(package);
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let message = [b"fusebox-module-v1\0", digest.as_ref()].concat();
-        let signature = STANDARD.encode(self.key.sign(&message).as_ref());
-        let headers = [("content-type", "application/wasm"), ("x-fusebox-signature", signature.as_str())];
-        self.operator.call("POST", "/v1/modules", &headers, &bytes).good()["digest"].as_str().unwrap().to_owned()
+        self.operator.upload_module(&self.key, &module(package)).good()["digest"].as_str().unwrap().to_owned()
     }
 
     /// A job over a cohort.
@@ -262,42 +257,13 @@ from = "own.who"
 transform = "keep"
 "#;
 
-const AUTHORISATION: &str = r#"
-id = "auth-NAME"
-operator = "opco"
-scope = "研究"
-datasets = ["people_NAME"]
-term = { from = "2020-01-01", until = "2098-12-31" }
-"#;
-
-const APPLICATION: &str = r#"
-id = "app-NAME"
-operator = "opco"
-purposes = ["research"]
-legal_basis = "S24"
-scope = "本市"
-method = "沙箱"
-use_case = "研究"
-commitments = { true = true, compliant = true, secure = true }
-[columns]
-people_NAME = ["member", "grp", "value"]
-own_NAME = ["member", "flag", "who"]
-"#;
-
-const AGREEMENT: &str = r#"
-id = "agr-NAME"
-operator = "opco"
-authorisation = "auth-NAME"
-application = "app-NAME"
-plan = "plan-NAME"
-purposes = ["research"]
-recipients = ["opco"]
-doors = ["private"]
-term = { from = "2020-01-01", until = "2098-12-31" }
-budgets = { jobs_max = 100000, privacy_epsilon = "EPSILON" }
-safeguards = "沙箱"
-disposal = "销毁"
-[columns]
-people_NAME = ["member", "grp", "value"]
-own_NAME = ["member", "flag", "who"]
-"#;
+const TERMS: Terms<'static> = Terms {
+    ids: ["auth-NAME", "app-NAME", "agr-NAME"],
+    operator: "opco",
+    plan: "plan-NAME",
+    datasets: r#"["people_NAME"]"#,
+    purposes: r#"["research"]"#,
+    doors: r#"["private"]"#,
+    budgets: r#"jobs_max = 100000, privacy_epsilon = "EPSILON""#,
+    columns: "people_NAME = [\"member\", \"grp\", \"value\"]\nown_NAME = [\"member\", \"flag\", \"who\"]\n",
+};

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod independent;
+pub mod papers;
 pub mod policy;
 pub mod review;
 pub mod scenario;
@@ -14,11 +15,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 use ureq::http::Request;
 
 /// Longest wait for a job or a start.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What an operator signs: this, then the 32 bytes of the digest.
+pub const MODULE_CONTEXT: &[u8] = b"fusebox-module-v1\0";
 
 /// A folder of its own, removed at the end.
 pub struct TempDir(PathBuf);
@@ -399,6 +406,12 @@ impl Client {
     /// An upload of data.
     pub fn upload(&self, path: &str, bytes: &[u8]) -> Answer {
         self.call("POST", path, &[("content-type", "application/octet-stream")], bytes)
+    }
+    /// A module, under a signature by `key`.
+    pub fn upload_module(&self, key: &Ed25519KeyPair, bytes: &[u8]) -> Answer {
+        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+        let signature = STANDARD.encode(key.sign(&[MODULE_CONTEXT, digest.as_ref()].concat()).as_ref());
+        self.call("POST", "/v1/modules", &[("content-type", "application/wasm"), ("x-fusebox-signature", &signature)], bytes)
     }
     /// The job once it came to an end or to a review.
     pub fn ended(&self, job: &str) -> Value {

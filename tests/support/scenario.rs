@@ -105,13 +105,7 @@ impl<'a> Scenario<'a> {
 
     /// Uploads a module; its digest.
     pub fn upload(&self, package: &str) -> String {
-        let bytes = module(package);
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let message = [b"fusebox-module-v1\0", digest.as_ref()].concat();
-        let signature = STANDARD.encode(self.key.sign(&message).as_ref());
-        let headers = [("content-type", "application/wasm"), ("x-fusebox-signature", signature.as_str())];
-        let uploaded = self.operator.call("POST", "/v1/modules", &headers, &bytes).good();
-        uploaded["digest"].as_str().unwrap().to_owned()
+        self.operator.upload_module(&self.key, &module(package)).good()["digest"].as_str().unwrap().to_owned()
     }
 
     /// Uploads a module and has it approved; its digest.

@@ -1,13 +1,11 @@
 //! Tables that differ by too few units wait, whoever asks for them and in however many steps; those that do not differ leave.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use fusebox::tlog::LeafKind;
 use serde_json::{Value, json};
 
 use crate::support::module;
 use crate::support::scenario::signing_key;
-use crate::world::{PLAN, Papers, SIGNATURE_CONTEXT, World, changed};
+use crate::world::{PLAN, Papers, World, changed};
 
 /// The plan under another name, without the firms for which the power company's `filter` does not hold.
 fn filtered(world: &World, id: &str, filter: &str) -> String {
@@ -21,6 +19,21 @@ fn job(world: &World, agreement: &str, module: &str) -> Value {
     let mut job = world.job(agreement, module);
     job["plan"] = json!(agreement);
     job
+}
+
+/// A world, an approved module, and papers.
+fn start() -> (World, String, String) {
+    let world = World::start(&[]);
+    let (module, whole) = (world.approved("credit-default-rate"), world.carry(&Papers::new("whole")));
+    (world, module, whole)
+}
+
+/// Tables of so many runs, which wait for a freeze alone, that has been lifted.
+fn held<const RUNS: usize>(world: &World, module: &str, agreement: &str) -> [String; RUNS] {
+    world.authority().post("/v1/freeze", &json!({ "reason": "安全事件" })).good();
+    let runs = [(); RUNS].map(|()| world.output(&world.run(&world.job(agreement, module)))["id"].as_str().unwrap().to_owned());
+    world.authority().post("/v1/freeze/lift", &json!({ "reason": "已处置" })).good();
+    runs
 }
 
 /// Has the rival join the same public data, without the bank's, beginning at `base`, and ask by the same keys.
@@ -75,10 +88,7 @@ transform = {{ clamp = {{ min = 0, max = 10 }} }}
     world.server.admin.post("/v1/keys", &json!({ "public_key": public_key, "org": "rival-bank" })).good();
     // The same module with a section that says nothing: another's digest.
     let bytes = [module("credit-default-rate"), vec![0, 4, 1, b'x', 0, 0]].concat();
-    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    let signature = STANDARD.encode(key.sign(&[SIGNATURE_CONTEXT, digest.as_ref()].concat()).as_ref());
-    let headers = [("content-type", "application/wasm"), ("x-fusebox-signature", signature.as_str())];
-    let digest = rival.call("POST", "/v1/modules", &headers, &bytes).good()["digest"].as_str().unwrap().to_owned();
+    let digest = rival.upload_module(&key, &bytes).good()["digest"].as_str().unwrap().to_owned();
     world.checker().post(&format!("/v1/modules/{digest}/review"), &json!({ "approve": true, "reason": "read" })).good();
     let asked = json!({ "agreement": "rival", "plan": "rival", "module": digest, "purpose": "credit_risk", "recipient": "rival-bank", "synthetic": false });
     let id = rival.post("/v1/jobs", &asked).good()["id"].as_str().unwrap().to_owned();
@@ -87,9 +97,7 @@ transform = {{ clamp = {{ min = 0, max = 10 }} }}
 
 #[test]
 fn tables_that_differ_by_a_firm_wait_whoever_asks() {
-    let world = World::start(&[]);
-    let module = world.approved("credit-default-rate");
-    let whole = world.carry(&Papers::new("whole"));
+    let (world, module, whole) = start();
     let first = world.run(&world.job(&whole, &module));
     assert_eq!(world.output(&first)["state"], "released", "{first}");
     let again = world.run(&world.job(&whole, &module));
@@ -119,8 +127,8 @@ fn tables_that_differ_by_a_firm_wait_whoever_asks() {
 /// The same people through another dataset's rows.
 #[test]
 fn plans_that_begin_at_different_datasets_are_compared_by_units() {
-    let world = World::start(&[]);
-    let first = world.run(&world.job(&world.carry(&Papers::new("whole")), &world.approved("credit-default-rate")));
+    let (world, module, whole) = start();
+    let first = world.run(&world.job(&whole, &module));
     assert_eq!(world.output(&first)["state"], "released", "{first}");
     let other = rival_runs(&world, "power", r#"{ column = "kwh", op = "ne", value = "1074" }"#);
     let output = world.output(&other);
@@ -133,15 +141,8 @@ fn plans_that_begin_at_different_datasets_are_compared_by_units() {
 /// A table is held; another leaves that differs from it by a firm; then two reviewers, who know of the first alone, approve it.
 #[test]
 fn a_held_table_does_not_leave_beside_what_left_meanwhile() {
-    let world = World::start(&[]);
-    let module = world.approved("credit-default-rate");
-    let whole = world.carry(&Papers::new("whole"));
-    world.authority().post("/v1/freeze", &json!({ "reason": "安全事件" })).good();
-    let waits = world.run(&world.job(&whole, &module));
-    let held = world.output(&waits)["id"].as_str().unwrap().to_owned();
-    let again = world.run(&world.job(&whole, &module));
-    let twin = world.output(&again)["id"].as_str().unwrap().to_owned();
-    world.authority().post("/v1/freeze/lift", &json!({ "reason": "已处置" })).good();
+    let (world, module, whole) = start();
+    let [held, twin] = held(&world, &module, &whole);
     let less = filtered(&world, "less", r#"{ column = "kwh", op = "ne", value = "1037" }"#);
     let left = world.run(&job(&world, &less, &module));
     assert_eq!(world.output(&left)["state"], "released", "{left}");
@@ -167,13 +168,8 @@ fn a_held_table_does_not_leave_beside_what_left_meanwhile() {
 /// What was held for a freeze alone leaves once approved, beside a repeat of it that left meanwhile; and counts from then on.
 #[test]
 fn a_held_table_leaves_where_nothing_stands_against_it_and_counts_from_then_on() {
-    let world = World::start(&[]);
-    let module = world.approved("credit-default-rate");
-    let whole = world.carry(&Papers::new("whole"));
-    world.authority().post("/v1/freeze", &json!({ "reason": "安全事件" })).good();
-    let waits = world.run(&world.job(&whole, &module));
-    let held = world.output(&waits)["id"].as_str().unwrap().to_owned();
-    world.authority().post("/v1/freeze/lift", &json!({ "reason": "已处置" })).good();
+    let (world, module, whole) = start();
+    let [held] = held(&world, &module, &whole);
     world.operator().files(&held);
     assert_eq!(world.server.voted(&held, "approve", "sound")["state"], "released");
     let less = filtered(&world, "less", r#"{ column = "kwh", op = "ne", value = "1037" }"#);

@@ -6,11 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use ring::signature::Ed25519KeyPair;
 use serde_json::{Value, json};
 
+use crate::support::papers::Terms;
 use crate::support::scenario::signing_key;
-use crate::support::{Answer, Client, Server, TempDir, module, policy, until};
+use crate::support::{Answer, Client, MODULE_CONTEXT, Server, TempDir, module, policy, until};
 
-/// What an operator signs: this, then the 32 bytes of the digest.
-pub const SIGNATURE_CONTEXT: &[u8] = b"fusebox-module-v1\0";
 pub const FIRMS: u64 = 180;
 
 const TAX: &str = r#"
@@ -198,9 +197,7 @@ from = "power.kwh"
 transform = { clamp = { min = 0, max = 60000 } }
 "#;
 
-const COLUMNS: &str = r#"
-[columns]
-loans = ["uscc", "default_12m"]
+const COLUMNS: &str = r#"loans = ["uscc", "default_12m"]
 tax_grades = ["uscc", "grade", "penalties_24m"]
 power_bills = ["uscc", "kwh", "arrears_days"]
 "#;
@@ -270,40 +267,17 @@ pub fn changed(text: &str, from: &str, to: &str) -> String {
 
 impl Papers {
     pub fn new(id: &str) -> Self {
-        let authorisation = format!(
-            r#"id = "{id}"
-operator = "harbour-bank"
-scope = "信用评价"
-datasets = ["tax_grades", "power_bills"]
-term = {{ from = "2020-01-01", until = "2098-12-31" }}
-"#
-        );
-        let application = format!(
-            r#"id = "{id}"
-operator = "harbour-bank"
-purposes = ["credit_risk"]
-legal_basis = "S24"
-scope = "本市"
-method = "沙箱"
-use_case = "评分"
-commitments = {{ true = true, compliant = true, secure = true }}
-{COLUMNS}"#
-        );
-        let agreement = format!(
-            r#"id = "{id}"
-operator = "harbour-bank"
-authorisation = "{id}"
-application = "{id}"
-plan = "credit"
-purposes = ["credit_risk"]
-recipients = ["harbour-bank"]
-doors = ["table", "artefact"]
-term = {{ from = "2020-01-01", until = "2098-12-31" }}
-budgets = {{ jobs_max = 100000 }}
-safeguards = "沙箱"
-disposal = "销毁"
-{COLUMNS}"#
-        );
+        let terms = Terms {
+            ids: [id; 3],
+            operator: "harbour-bank",
+            plan: "credit",
+            datasets: r#"["tax_grades", "power_bills"]"#,
+            purposes: r#"["credit_risk"]"#,
+            doors: r#"["table", "artefact"]"#,
+            budgets: "jobs_max = 100000",
+            columns: COLUMNS,
+        };
+        let (authorisation, application, agreement) = (terms.authorisation(), terms.application(), terms.agreement());
         Self { id: id.to_owned(), authorisation, application, agreement, undecided: Vec::new(), unsigned: Vec::new() }
     }
 
@@ -422,15 +396,12 @@ impl World {
 
     /// Signature over a digest, base64.
     pub fn sign(&self, digest: &[u8]) -> String {
-        STANDARD.encode(self.key.sign(&[SIGNATURE_CONTEXT, digest].concat()).as_ref())
+        STANDARD.encode(self.key.sign(&[MODULE_CONTEXT, digest].concat()).as_ref())
     }
 
     /// Uploads bytes as a module of the operator.
     pub fn upload_bytes(&self, bytes: &[u8]) -> Answer {
-        let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-        let signature = self.sign(digest.as_ref());
-        let headers = [("content-type", "application/wasm"), ("x-fusebox-signature", signature.as_str())];
-        self.operator().call("POST", "/v1/modules", &headers, bytes)
+        self.operator().upload_module(&self.key, bytes)
     }
 
     /// Uploads a module; its digest.

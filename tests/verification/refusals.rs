@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use ring::signature::KeyPair;
 use serde_json::{Value, json};
 
+use crate::support::papers::Terms;
 use crate::support::scenario::signing_key;
-use crate::world::{AGREEMENT, PLAN, World, issuer_document, nonce, policy, sign, subject};
+use crate::world::{PLAN, TERMS, World, issuer_document, nonce, policy, sign, subject};
 
 fn with(token: &Value, field: &str, value: Value) -> Value {
     let mut token = token.clone();
@@ -104,10 +105,8 @@ fn budgets_papers_freeze_and_consent_hold_on_the_next_call() {
     let plain = PLAN.replace("verification = true", "").replace("plan-1", "plan-2");
     world.operator.post_toml("/v1/plans", &plain).refused("dataset.sharing_none");
     // Nor does an agreement that opens another door beside.
-    world
-        .operator
-        .post_toml("/v1/agreements", &AGREEMENT.replace("agr-1", "agr-2").replace("[\"verification\"]", "[\"verification\", \"table\"]"))
-        .good();
+    let wider = Terms { ids: ["auth-1", "app-1", "agr-2"], doors: r#"["verification", "table"]"#, ..TERMS };
+    world.operator.post_toml("/v1/agreements", &wider.agreement()).good();
     world.bureau.post("/v1/agreements/agr-2/countersign", &json!({})).good();
     let mut question = world.question(&sign(&world.issuer, &with(&world.token(4), "agreement", "agr-2".into())));
     question["agreement"] = "agr-2".into();

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
+use crate::support::papers::Terms;
 use crate::support::scenario::signing_key;
 use crate::support::{Answer, Client, Server, module};
 
@@ -70,10 +71,10 @@ impl World {
         world.bureau.upload("/v1/datasets/people/versions?format=csv", rows.as_bytes()).good();
         world.consents(&people.iter().map(|(n, ..)| *n).collect::<Vec<_>>());
         world.operator.post_toml("/v1/plans", PLAN).good();
-        world.authority.post_toml("/v1/authorisations", AUTHORISATION).good();
-        world.operator.post_toml("/v1/applications", APPLICATION).good();
+        world.authority.post_toml("/v1/authorisations", &TERMS.authorisation()).good();
+        world.operator.post_toml("/v1/applications", &TERMS.application()).good();
         world.bureau.post("/v1/applications/app-1/decide", &json!({ "approve": true, "reason": "", "basis": "" })).good();
-        world.operator.post_toml("/v1/agreements", AGREEMENT).good();
+        world.operator.post_toml("/v1/agreements", &TERMS.agreement()).good();
         world.bureau.post("/v1/agreements/agr-1/countersign", &json!({})).good();
         let public_key = STANDARD.encode(world.issuer.public_key().as_ref());
         world.bureau.post("/v1/issuers", &issuer_document("citizen-app", "citizen-services", &public_key)).good();
@@ -96,12 +97,7 @@ impl World {
 
     /// Uploads a module; its digest.
     pub fn upload(&self, package: &str) -> String {
-        let bytes = module(package);
-        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let message = [b"fusebox-module-v1\0", digest.as_ref()].concat();
-        let signature = STANDARD.encode(self.key.sign(&message).as_ref());
-        let headers = [("content-type", "application/wasm"), ("x-fusebox-signature", signature.as_str())];
-        self.operator.call("POST", "/v1/modules", &headers, &bytes).good()["digest"].as_str().unwrap().to_owned()
+        self.operator.upload_module(&self.key, &module(package)).good()["digest"].as_str().unwrap().to_owned()
     }
 
     /// Uploads a module and has it approved; its digest.
@@ -208,40 +204,13 @@ from = "people.value"
 transform = "keep"
 "#;
 
-const AUTHORISATION: &str = r#"
-id = "auth-1"
-operator = "opco"
-scope = "核验"
-datasets = ["people"]
-term = { from = "2020-01-01", until = "2098-12-31" }
-"#;
-
-const APPLICATION: &str = r#"
-id = "app-1"
-operator = "opco"
-purposes = ["check", "other"]
-legal_basis = "H13"
-scope = "本市"
-method = "沙箱"
-use_case = "核验"
-commitments = { true = true, compliant = true, secure = true }
-[columns]
-people = ["member", "deed", "value"]
-"#;
-
-pub const AGREEMENT: &str = r#"
-id = "agr-1"
-operator = "opco"
-authorisation = "auth-1"
-application = "app-1"
-plan = "plan-1"
-purposes = ["check", "other"]
-recipients = ["opco"]
-doors = ["verification"]
-term = { from = "2020-01-01", until = "2098-12-31" }
-budgets = { jobs_max = 1 }
-safeguards = "沙箱"
-disposal = "销毁"
-[columns]
-people = ["member", "deed", "value"]
-"#;
+pub const TERMS: Terms<'static> = Terms {
+    ids: ["auth-1", "app-1", "agr-1"],
+    operator: "opco",
+    plan: "plan-1",
+    datasets: r#"["people"]"#,
+    purposes: r#"["check", "other"]"#,
+    doors: r#"["verification"]"#,
+    budgets: "jobs_max = 1",
+    columns: "people = [\"member\", \"deed\", \"value\"]\n",
+};
