@@ -18,13 +18,13 @@ const MAX: i64 = 1000;
 
 /// A row: its label of each key, its unit, its value.
 #[derive(Debug, Clone)]
-struct Row {
-    keys: Vec<usize>,
-    unit: u32,
-    value: i64,
+pub(super) struct Row {
+    pub(super) keys: Vec<usize>,
+    pub(super) unit: u32,
+    pub(super) value: i64,
 }
 
-fn standard() -> ReleasePolicy {
+pub(super) fn standard() -> ReleasePolicy {
     ReleasePolicy::parse(include_str!("../../policies/release/standard.toml")).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn evidence(rows: &[&Row]) -> MeasureEvidence {
 }
 
 /// The engine's table over declared keys `k0`, `k1`, … of so many labels each, some of them only.
-fn table(name: &str, sizes: &[usize], over: &[usize], rows: &[Row], ops: &[MeasureOp], margins: Margins) -> TableOutput {
+pub(super) fn table(name: &str, sizes: &[usize], over: &[usize], rows: &[Row], ops: &[MeasureOp], margins: Margins) -> TableOutput {
     let mut cells = Vec::new();
     for totals in margins.totals(over.len()) {
         let mut places: Vec<Vec<Option<i64>>> = vec![Vec::new()];
@@ -84,7 +84,7 @@ fn table(name: &str, sizes: &[usize], over: &[usize], rows: &[Row], ops: &[Measu
     }
 }
 
-fn decide(tables: &[TableOutput], policy: &ReleasePolicy) -> Vec<Result<Verdict, NotReleased>> {
+pub(super) fn decide(tables: &[TableOutput], policy: &ReleasePolicy) -> Vec<Result<Verdict, NotReleased>> {
     let policy = ActivePolicy::for_tests(policy.clone());
     let coding = |t: &TableOutput| vec![Coding { bottom: false, top: false }; t.header.request.measures.len()];
     let tables: Vec<_> = tables.iter().map(|t| (t, coding(t))).collect();
@@ -92,12 +92,12 @@ fn decide(tables: &[TableOutput], policy: &ReleasePolicy) -> Vec<Result<Verdict,
 }
 
 /// Labels of a cell; `None`: total.
-type Labels = Vec<Option<String>>;
+pub(super) type Labels = Vec<Option<String>>;
 
 /// What an outsider reads of a measure: each cell by its labels (`None`: total), `None` where hidden.
-type Seen = BTreeMap<Labels, Option<i128>>;
+pub(super) type Seen = BTreeMap<Labels, Option<i128>>;
 
-fn seen(table: &DecidedTable, measure: usize) -> Seen {
+pub(super) fn seen(table: &DecidedTable, measure: usize) -> Seen {
     let text = |row: &DecidedRow| match &row.cell {
         DecidedCell::Shown(values) => Some(values[measure].as_ref().unwrap().parse().unwrap()),
         DecidedCell::Suppressed => None,
@@ -149,7 +149,7 @@ fn intervals(cells: &Seen, upper: f64) -> BTreeMap<Labels, (f64, f64)> {
 
 /// All values that each hidden cell takes in some whole-numbered table that agrees with what is shown; by trying every one. `None` where
 /// that would take more than `budget` steps.
-fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Labels, std::collections::BTreeSet<i128>>> {
+pub(super) fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Labels, std::collections::BTreeSet<i128>>> {
     let hidden: Vec<_> = cells.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
     let equations = sums(cells);
     let mut values: BTreeMap<_, _> = cells.iter().map(|(k, v)| (k.clone(), *v)).collect();
@@ -192,7 +192,7 @@ fn enumerated(cells: &Seen, most: i128, budget: &mut u64) -> Option<BTreeMap<Lab
 }
 
 prop_compose! {
-    fn some_rows(sizes: Vec<usize>, rows: usize, several: bool)(
+    pub(super) fn some_rows(sizes: Vec<usize>, rows: usize, several: bool)(
         rows in prop::collection::vec((prop::collection::vec(0..1_000_000usize, 3), 0..40u32, prop_oneof![4 => 0..200i64, 1 => 0..=MAX]), 0..rows)
     ) -> Vec<Row> {
         // Labels are drawn unevenly, so that there are small cells.
@@ -350,7 +350,7 @@ proptest! {
 }
 
 /// Rows of one unit each, so many to a cell.
-fn filled(counts: &[(usize, usize, usize)]) -> Vec<Row> {
+pub(super) fn filled(counts: &[(usize, usize, usize)]) -> Vec<Row> {
     let mut unit = 0;
     let mut rows = Vec::new();
     for (a, b, n) in counts {

@@ -35,6 +35,8 @@ mod table;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
+mod pattern_laws;
+#[cfg(test)]
 mod rule_laws;
 
 pub use derived::judge_derived;

@@ -7,9 +7,14 @@
 //!
 //! A table without margins beside no other has no equations among its own cells and is not attacked. Not considered either: what is known
 //! of the view as a whole (its units, from the fusion report or the agreement), other jobs (the audit across releases), and what the
-//! pattern tells of who is primary: that a hidden cell is provably large makes another the likelier cause.
+//! pattern tells of who is primary: that a hidden cell is provably large makes another the likelier cause, and so does it that no more is
+//! hidden than has to be (Wong et al., *Minimality Attack in Privacy Preserving Data Publishing*, 2007).
+//!
+//! `search` proposes patterns; `attacker` judges them, by tables that agree with everything shown; and before a pattern is taken, each of
+//! these tables is checked once more, in exact integers and without a solver.
 
 mod attacker;
+mod search;
 mod solve;
 mod system;
 
@@ -17,7 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::table::{Cell, MeasureOp, TableOutput};
 
-use attacker::{Attacker, Exposed, Thresholds};
+use attacker::{Attacker, Thresholds};
+use search::{Pattern, Search};
 use system::{Statistic, System};
 
 /// The labels of a cell, by key; `None`: missing. Totalled keys are not in it.
@@ -27,10 +33,6 @@ pub(super) type Place = BTreeMap<String, Option<String>>;
 pub(super) const CELLS_MAX: usize = 2_000;
 /// Of them hidden ones, complementary ones included.
 pub(super) const HIDDEN_MAX: usize = 200;
-/// Rounds of hiding more and attacking again.
-const ROUNDS_MAX: usize = 256;
-/// Exposed figures that get partners before the next attack, which may find that others need none any more.
-const MENDED_MAX: usize = 4;
 
 /// One cell of a job's tables, wherever it stands.
 #[derive(Debug)]
@@ -38,7 +40,6 @@ struct JobCell {
     hidden: bool,
     secondary: bool,
     units: u64,
-    rows: u64,
 }
 
 /// The tables of a job, cell by cell.
@@ -46,6 +47,8 @@ struct JobCell {
 pub(super) struct JobTables {
     places: BTreeMap<Place, usize>,
     cells: Vec<JobCell>,
+    /// The cells of each table.
+    tables: Vec<Vec<usize>>,
     members: BTreeMap<Statistic, Vec<(usize, i128)>>,
     bounds: BTreeMap<String, (i128, i128)>,
     /// Columns of which some row has no value: their number of values is a statistic of its own.
@@ -97,18 +100,21 @@ pub(super) enum Stopped {
 impl JobTables {
     /// Adds a table: the place of each cell, and whether a rule hides it.
     pub(super) fn add(&mut self, output: &TableOutput, places: &[Place], hidden: &[bool]) {
+        let mut cells = Vec::with_capacity(places.len());
         for ((cell, place), hidden) in output.cells.iter().zip(places).zip(hidden) {
             let next = self.cells.len();
             let at = *self.places.entry(place.clone()).or_insert(next);
             if at == next {
-                self.cells.push(JobCell { hidden: false, secondary: false, units: cell.units, rows: cell.rows });
+                self.cells.push(JobCell { hidden: false, secondary: false, units: cell.units });
             }
             if let Some(own) = self.cells.get_mut(at) {
                 own.hidden |= *hidden;
             }
             self.several_units |= cell.units != cell.rows;
             self.figures(output, cell, at);
+            cells.push(at);
         }
+        self.tables.push(cells);
     }
 
     /// The statistics that a table shows of a cell.
@@ -193,99 +199,21 @@ impl JobTables {
         if bound.len() > CELLS_MAX {
             return Err(Stopped::Cells);
         }
-        let bounds = self.bounds.clone();
-        let mut attacker = Attacker::new(&systems, &bounds, Thresholds { k: k.into(), p_permille: p_permille.into() });
-        for _ in 0..ROUNDS_MAX {
-            self.fill(&systems, k);
-            if bound.iter().filter(|at| self.cells.get(**at).is_some_and(|c| c.hidden)).count() > HIDDEN_MAX {
-                return Err(Stopped::Hidden);
-            }
-            let exposed = attacker.attack(&self.hidden());
-            if exposed.is_empty() {
-                return Ok(Some(self.told(&systems, &attacker, bound.len())));
-            }
-            if !self.mend(&systems, &mut attacker, &exposed) {
-                return Err(Stopped::Exposed);
-            }
+        let thresholds = Thresholds { k: k.into(), p_permille: p_permille.into() };
+        let Pattern { hidden, attacker } = Search::new(self, &systems, &bound, thresholds).best()?;
+        let told = self.told(&systems, &attacker, &hidden, bound.len());
+        for (cell, hidden) in self.cells.iter_mut().zip(hidden) {
+            (cell.secondary, cell.hidden) = (hidden && !cell.hidden, hidden);
         }
-        Err(Stopped::Exposed)
+        Ok(Some(told))
     }
 
-    /// Gives every hidden cell that is alone in an equation a partner: the cheapest shown cell, before all one that serves several
-    /// such equations. Cost: units.
-    fn fill(&mut self, systems: &[System], k: u32) {
-        loop {
-            let hidden = self.hidden();
-            let mut lonely: BTreeMap<usize, u32> = BTreeMap::new();
-            let mut first: Option<Vec<usize>> = None;
-            for system in systems {
-                let unknown: BTreeSet<usize> = system.unknown(&hidden).into_iter().collect();
-                for equation in system.equations.iter().filter(|e| e.relation == system::Relation::Equal) {
-                    if equation.cells().filter(|at| unknown.contains(at)).count() != 1 {
-                        continue;
-                    }
-                    let open = |at: &usize| self.cells.get(*at).is_some_and(|c| !c.hidden && c.rows >= k.into());
-                    let cells: Vec<usize> = equation.cells().filter_map(|at| *system.cells.get(at)?).filter(open).collect();
-                    cells.iter().for_each(|cell| *lonely.entry(*cell).or_default() += 1);
-                    if first.is_none() && !cells.is_empty() {
-                        first = Some(cells);
-                    }
-                }
-            }
-            let Some(candidates) = first else { return };
-            let rank = |cell: &usize| {
-                let serves = lonely.get(cell).copied().unwrap_or(0).min(2);
-                (std::cmp::Reverse(serves), self.cells.get(*cell).map_or(u64::MAX, |c| c.units), *cell)
-            };
-            let Some(cell) = candidates.into_iter().min_by_key(rank) else { return };
-            self.hide(cell);
-        }
-    }
-
-    fn hide(&mut self, cell: usize) -> bool {
-        let Some(cell) = self.cells.get_mut(cell).filter(|c| !c.hidden) else { return false };
-        (cell.hidden, cell.secondary) = (true, true);
-        true
-    }
-
-    /// Hides partners of exposed figures; false where none are left.
-    fn mend(&mut self, systems: &[System], attacker: &mut Attacker<'_>, exposed: &[Exposed]) -> bool {
-        let mut any = false;
-        // What hangs on counts comes after the counts.
-        let system = exposed.iter().map(|e| e.system).min().unwrap_or(0);
-        for exposed in exposed.iter().filter(|e| e.system == system).take(MENDED_MAX) {
-            let hidden = self.hidden();
-            #[allow(clippy::cast_precision_loss)]
-            let cost = |cell: usize| self.cells.get(cell).map_or(1.0, |c| 1.0 + (c.units.min(1_000_000) as f64));
-            let mut partners = attacker.partners(exposed, &hidden, &cost);
-            if partners.is_empty() {
-                partners.extend(self.cheapest_beside(systems, exposed));
-            }
-            for cell in partners {
-                any |= self.hide(cell);
-            }
-        }
-        any
-    }
-
-    /// The cheapest shown cell of any equation that names an exposed figure, else of any equation at all.
-    fn cheapest_beside(&self, systems: &[System], exposed: &Exposed) -> Option<usize> {
-        let system = systems.get(exposed.system)?;
-        let beside = |all: bool| {
-            let equations = system.equations.iter().filter(move |e| all || e.cells().any(|at| at == exposed.at));
-            let cells = equations.flat_map(|e| e.cells()).filter_map(|at| *system.cells.get(at)?);
-            cells.filter(|c| self.cells.get(*c).is_some_and(|c| !c.hidden)).min_by_key(|c| (self.cells.get(*c).map(|c| c.units), *c))
-        };
-        beside(false).or_else(|| beside(true))
-    }
-
-    fn told(&self, systems: &[System], attacker: &Attacker<'_>, cells: usize) -> Attacked {
-        let hidden = self.hidden();
+    fn told(&self, systems: &[System], attacker: &Attacker<'_>, hidden: &[bool], cells: usize) -> Attacked {
         let named = |s: &System| {
-            let unknown: BTreeSet<usize> = s.unknown(&hidden).into_iter().collect();
+            let unknown: BTreeSet<usize> = s.unknown(hidden).into_iter().collect();
             s.equations.iter().filter(|e| e.cells().any(|at| unknown.contains(&at))).count() as u64
         };
-        let narrowest = attacker.narrowest(&hidden).and_then(|(system, at, range)| {
+        let narrowest = attacker.narrowest(hidden).and_then(|(system, at, range)| {
             let of = systems.get(system)?;
             let cell = (*of.cells.get(at)?)?;
             let place = self.places.iter().find(|(_, at)| **at == cell).map(|(place, _)| place.clone())?;

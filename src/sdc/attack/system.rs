@@ -181,8 +181,13 @@ impl System {
 
     /// The cells that the attacker does not know: the hidden ones, and those that no table shows.
     pub(super) fn unknown(&self, hidden: &[bool]) -> Vec<usize> {
+        self.is_unknown(hidden).iter().enumerate().filter_map(|(at, unknown)| unknown.then_some(at)).collect()
+    }
+
+    /// Of each cell, whether it is one of those.
+    pub(super) fn is_unknown(&self, hidden: &[bool]) -> Vec<bool> {
         let is_unknown = |cell: &Option<usize>| cell.is_none_or(|c| hidden.get(c).copied().unwrap_or(true));
-        (0..self.cells.len()).filter(|at| self.is_bound(*at) && self.cells.get(*at).is_some_and(is_unknown)).collect()
+        self.cells.iter().enumerate().map(|(at, cell)| self.is_bound(at) && is_unknown(cell)).collect()
     }
 }
 
