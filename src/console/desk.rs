@@ -212,13 +212,17 @@ impl Desk {
             Lang::Zh => ("/zh", "/remedy_zh"),
         };
         let clauses = list(error, "/clauses").iter().filter_map(Value::as_str).map(|c| labels::article(self.lang, c)).collect::<Vec<_>>();
-        let facts = Facts::default()
-            .add(w.remedy, Cell::text(text(error, remedy)))
-            .add(w.rule, Cell::code(text(error, "/rule")))
-            .add(w.threshold, Cell::text(labels::phrase(self.lang, text(error, "/threshold"))))
-            .add(w.subject, Cell::text(text(error, "/subject")))
-            .add(w.clauses, Cell::text(clauses.join(self.lang.separator())));
-        Section::new("refusal", "").part(Part::note(Tone::Bad, text(error, what))).facts(facts)
+        let facts = [
+            (w.threshold, labels::phrase(self.lang, text(error, "/threshold"))),
+            (w.subject, text(error, "/subject").to_owned()),
+            (w.clauses, clauses.join(self.lang.separator())),
+        ];
+        let begun =
+            Facts::default().add(w.remedy, Cell::text(labels::sentence(text(error, remedy)))).add(w.rule, Cell::code(text(error, "/rule")));
+        // What the rule does not have is left out.
+        let told = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
+        let facts = told.fold(begun, |facts, (name, fact)| facts.add(name, Cell::text(fact)));
+        Section::new("refusal", "").part(Part::note(Tone::Bad, labels::sentence(text(error, what)))).facts(facts)
     }
 
     /// A page with this heading.

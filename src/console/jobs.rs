@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::desk::{Desk, Posted, Shown, Trouble};
 use super::fields::Titles;
 use super::frame::{LISTS, MODULES};
-use super::json::{figure, find, list as items, some, text, texts, time};
+use super::json::{figure, find, grouped, list as items, some, text, texts, time};
 use super::kit::{Cell, Facts, Field, Form, Part, Section, Table, Tone};
 use super::preview;
 use super::releases::{state, tone};
@@ -22,7 +22,8 @@ const PHASES: [&str; 4] = ["queued", "running", "in_review", "done"];
 
 fn runs_on(desk: &Desk, job: &Value) -> Cell {
     let rows = figure(job, "/synthetic_rows");
-    if rows.is_empty() { Cell::text(desk.w().real) } else { Cell::text(desk.w().synthetic).and_muted(rows) }
+    let told = format!("{} {}", grouped(&rows), desk.w().rows_unit);
+    if rows.is_empty() { Cell::text(desk.w().real) } else { Cell::text(desk.w().synthetic).and_muted(told) }
 }
 
 /// The list, and for operators and researchers the form.
@@ -186,13 +187,20 @@ fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool, t
     }
     let mut section = Section::new("results", w.results);
     section = match texts(job, "/releases").len() {
-        0 => section.part(Part::note(Tone::Plain, if ended { w.none_yet } else { w.results_none })),
+        0 => section.part(Part::note(
+            Tone::Plain,
+            match ended {
+                true if some(job, "/synthetic_rows") => w.results_synthetic,
+                true => w.results_never,
+                false => w.results_none,
+            },
+        )),
         _ => section.facts(Facts::default().add(w.col_id, outputs(desk, job))),
     };
     page = page.section(section);
     for output in items(job, "/result") {
         let word = text(output, "/outcome");
-        let section = Section::new("synthetic", format!("{}: {} ({word})", w.synthetic_result, text(output, "/name")));
+        let section = Section::new("synthetic", format!("{}: {} ({})", w.synthetic_result, text(output, "/name"), desk.say(word)));
         page = page.section(preview::artefact(desk, section, titles, output.get("artefact").unwrap_or(&Value::Null)));
     }
     let log = text(job, "/log");

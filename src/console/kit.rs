@@ -64,6 +64,11 @@ const DIGEST_SHOWN: usize = 12;
 /// Digits of a fingerprint in one group.
 const FINGERPRINT_GROUP: usize = 4;
 
+/// Whether a text is a time, a day or a term: nothing else has these characters alone and so few of them.
+fn is_time(text: &str) -> bool {
+    (10..=23).contains(&text.chars().count()) && text.contains('-') && text.chars().all(|c| c.is_ascii_digit() || "-: \u{a0}–".contains(c))
+}
+
 impl Cell {
     /// Nothing: there is no such figure.
     pub fn dash() -> Self {
@@ -420,6 +425,13 @@ mod tests {
         let html = Cell::code(&digest).to_string();
         assert!(html.contains("abababababab…") && html.contains(&digest));
         assert!(Cell::code("credit-2026").to_string().contains(">credit-2026<"));
+        for time in ["2026-11-28\u{a0}03:04", "2026-11-28", "2026-01-01 – 2035-12-31"] {
+            assert!(
+                Cell::text(time).to_string().contains("when") && Cell::default().and_muted(time).to_string().contains("when"),
+                "{time}"
+            );
+        }
+        assert!(!Cell::text("rel-2026-11").to_string().contains("when") && !Cell::text("0.0000000653").to_string().contains("when"));
         assert!(Cell::dash().to_string().contains('—'));
         let print = Cell::default().and_fingerprint(&digest).to_string();
         assert!(print.contains("abab abab") && print.matches("abab").count() == 16 + 16, "{print}");

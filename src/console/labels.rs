@@ -42,6 +42,10 @@ const LABELS: &[Label] = &[
     ("open", "Open", "办理中"),
     ("overdue", "Overdue", "逾期"),
     ("closed", "Closed", "已办结"),
+    // What would have come of synthetic data
+    ("release", "would be released", "可直接出域"),
+    ("hold", "would wait for review", "须经审核"),
+    ("refuse", "would be refused", "将被拒绝"),
     // Forms of output
     ("table", "Aggregate table", "统计表"),
     ("model", "Model", "模型"),

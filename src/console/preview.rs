@@ -161,8 +161,10 @@ fn scalar(value: &Value) -> String {
 }
 
 /// Adds the evidence behind an output: cells with their causes, the probe's influences, and whatever else it holds.
-pub(super) fn evidence(desk: &Desk, mut section: Section, titles: &Titles, evidence: &Value) -> Section {
+pub(super) fn evidence(desk: &Desk, section: Section, titles: &Titles, evidence: &Value) -> Section {
     let w = desk.w();
+    // A report is a section of its own.
+    let mut section = if section.parts.is_empty() { section } else { section.heading(w.evidence) };
     if evidence.pointer("/cells").is_some_and(Value::is_array) {
         section = section.table(cells(desk, evidence));
     }
@@ -174,6 +176,8 @@ pub(super) fn evidence(desk: &Desk, mut section: Section, titles: &Titles, evide
     let mut rest = evidence.clone();
     if let Some(fields) = rest.as_object_mut() {
         ["cells", "probe", "levels", "members"].into_iter().for_each(|told| drop(fields.remove(told)));
+        // Figures of trees, where there is none.
+        fields.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|all| !all.is_empty()));
     }
     if rest.as_object().is_some_and(|fields| !fields.is_empty()) { named(desk, section, w.figures_more, &rest) } else { section }
 }

@@ -14,7 +14,7 @@ use super::words::Lang;
 pub(super) fn probe(desk: &Desk, section: Section, titles: &Titles, probe: &Value) -> Section {
     let w = desk.w();
     let told = |value, en, zh| text(value, if desk.lang() == Lang::Zh { zh } else { en }).to_owned();
-    let mut section = section.part(Part::note(Tone::Plain, told(probe, "/about_en", "/about_zh")));
+    let mut section = section.heading(w.probe).part(Part::note(Tone::Plain, told(probe, "/about_en", "/about_zh")));
     for finding in list(probe, "/findings") {
         let figures = format!("{} ({}: {})", text(finding, "/value"), w.threshold, text(finding, "/threshold"));
         section = section.part(Part::note(Tone::Bad, format!("{}: {figures}", told(finding, "/en", "/zh"))));

@@ -276,6 +276,8 @@ words! { Words:
     name = "Name" | "名称";
     value = "Value" | "数值";
     influence_chart = "Influence of one unit in the probe, largest first" | "单个单元探测影响(由大到小)";
+    probe = "Probe: the module run again without single units" | "单元探测：逐一去除单元后重新运行";
+    evidence = "Evidence (reviewers only)" | "审核依据(仅审核人可见)";
     probe_random = "Left out, drawn at random" | "随机抽取并去除的单元数";
     probe_extreme = "Left out besides, extreme ones" | "另行去除的极端单元数";
     probe_chance = "Chance that a single hidden unit was drawn" | "单一隐藏单元被抽中的概率";
@@ -324,6 +326,9 @@ words! { Words:
     cancel = "Cancel the job" | "取消任务";
     new_job = "Submit a job" | "提交任务";
     new_job_text = "A refusal names rule, clause, threshold and remedy." | "如不予受理，将说明规则、条款、阈值和补救办法。";
+    rows_unit = "rows" | "行";
+    results_synthetic = "Nothing of synthetic data reaches the gate; what came of it stands below." | "合成数据任务不产生出域事项，结果见下。";
+    results_never = "The job ended without an output." | "任务已结束，未产生输出。";
     rows_synthetic = "Rows of synthetic data" | "合成数据行数";
     report = "Exact figures of the fusion" | "融合准确数据";
     // Modules
