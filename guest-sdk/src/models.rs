@@ -76,23 +76,7 @@ impl View {
     /// Hands in base + the sum of the trees.
     #[allow(clippy::missing_errors_doc)]
     pub fn submit_trees(&self, name: &str, link: Link, features: &[Feature], base: f64, trees: &[Tree]) -> Result<(), Error> {
-        let mut model = host::Trees {
-            model: self.model(name)?,
-            link,
-            features: listed(features),
-            base,
-            roots: Vec::new(),
-            feature: Vec::new(),
-            threshold: Vec::new(),
-            left: Vec::new(),
-            right: Vec::new(),
-            value: Vec::new(),
-        };
-        for tree in trees {
-            let root = lay(tree, &mut model);
-            model.roots.push(root);
-        }
-        host::submit_trees(&model);
+        host::submit_trees(&flat(self.model(name)?, link, features, base, trees));
         Ok(())
     }
 
@@ -119,6 +103,27 @@ fn listed(features: &[Feature]) -> host::Features {
 /// More nodes than a `u32` counts are refused by the host as too many.
 fn index(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
+}
+
+/// The trees as lists of nodes.
+fn flat(model: u32, link: Link, features: &[Feature], base: f64, trees: &[Tree]) -> host::Trees {
+    let mut flat = host::Trees {
+        model,
+        link,
+        features: listed(features),
+        base,
+        roots: Vec::new(),
+        feature: Vec::new(),
+        threshold: Vec::new(),
+        left: Vec::new(),
+        right: Vec::new(),
+        value: Vec::new(),
+    };
+    for tree in trees {
+        let root = lay(tree, &mut flat);
+        flat.roots.push(root);
+    }
+    flat
 }
 
 /// Appends the nodes of a tree; the index of its first.
@@ -148,19 +153,8 @@ mod tests {
     #[test]
     fn nodes_are_laid_with_their_children() {
         let tree = Tree::split(0, 1.5, Tree::Leaf(1.0), Tree::split(1, 2.5, Tree::Leaf(2.0), Tree::Leaf(3.0)));
-        let mut model = host::Trees {
-            model: 0,
-            link: Link::Identity,
-            features: listed(&[]),
-            base: 0.0,
-            roots: Vec::new(),
-            feature: Vec::new(),
-            threshold: Vec::new(),
-            left: Vec::new(),
-            right: Vec::new(),
-            value: Vec::new(),
-        };
-        assert_eq!((lay(&tree, &mut model), lay(&Tree::Leaf(4.0), &mut model)), (0, 5));
+        let model = flat(0, Link::Identity, &[], 0.0, &[tree, Tree::Leaf(4.0)]);
+        assert_eq!(model.roots, [0, 5]);
         assert_eq!(model.feature, [0, u32::MAX, 1, u32::MAX, u32::MAX, u32::MAX]);
         assert_eq!((model.left, model.right), (vec![1, 0, 3, 0, 0, 0], vec![2, 0, 4, 0, 0, 0]));
         assert_eq!((model.threshold, model.value), (vec![1.5, 0.0, 2.5, 0.0, 0.0, 0.0], vec![0.0, 1.0, 0.0, 2.0, 3.0, 4.0]));
