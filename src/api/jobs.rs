@@ -148,7 +148,7 @@ fn view(app: &App, connection: &Connection, caller: &Caller, row: JobRow, thing:
     let synthetic = row.spec.synthetic_rows.is_some();
     // Before its end shows, nothing that only an ended job has may show either.
     let shown = checks || row.visible_at.is_none_or(|at| now >= at);
-    let releases = gate::list(connection, &Filter { job: Some(row.id.clone()), state: None })?;
+    let releases = gate::list(connection, &Filter { job: Some(row.id.clone()), state: None }, |_| true)?;
     Ok(JobView {
         state: if checks { row.state } else { row.shown(now) },
         releases: releases.into_iter().map(|r| r.id).filter(|_| shown).collect(),

@@ -136,10 +136,8 @@ pub(crate) async fn releases(app: &App, caller: &Caller, filter: Filter) -> Resu
     let caller = caller.clone();
     app.read(move |app, c| {
         let (mut visible, mut lister) = (Vec::new(), Lister::default());
-        for row in gate::list(c, &filter)? {
-            if app.authz.allows::<actions::ReleaseRead>(&caller, &thing(&row)) {
-                visible.extend(view(app, c, &caller, row, &mut lister)?);
-            }
+        for row in gate::list(c, &filter, |row| app.authz.allows::<actions::ReleaseRead>(&caller, &thing(row)))? {
+            visible.extend(view(app, c, &caller, row, &mut lister)?);
         }
         Ok(visible)
     })

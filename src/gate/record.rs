@@ -307,6 +307,11 @@ fn row(r: &Row<'_>) -> rusqlite::Result<Option<ReleaseRow>> {
     }))
 }
 
+/// Most outputs of a list.
+const LIST_MAX: usize = 500;
+/// Most that are looked at for one.
+const LOOKED_AT_MAX: usize = 20_000;
+
 /// Which outputs a list shows.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -325,15 +330,51 @@ pub fn find(connection: &Connection, id: &ReleaseId) -> Result<Option<ReleaseRow
     Ok(connection.prepare_cached(&sql)?.query_row([id], row).optional()?.flatten())
 }
 
-/// Outputs, newest first, at most 500. The caller leaves out what may not be seen.
+/// Outputs that `visible` lets through, newest first, at most 500 of them, among the newest 20,000: whoever fills the list with others hides
+/// none of these.
 ///
 /// # Errors
 /// What the store says.
-pub fn list(connection: &Connection, filter: &Filter) -> Result<Vec<ReleaseRow>, StoreError> {
+pub fn list(connection: &Connection, filter: &Filter, visible: impl Fn(&ReleaseRow) -> bool) -> Result<Vec<ReleaseRow>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM release WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY created_at DESC, rowid DESC LIMIT 500"
+        "SELECT {COLUMNS} FROM release WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR state = ?2) ORDER BY created_at DESC, rowid DESC"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![filter.job, filter.state], row)?;
-    Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    let shown = rows.take(LOOKED_AT_MAX).filter_map(Result::transpose).filter(|row| row.as_ref().map_or(true, &visible));
+    Ok(shown.take(LIST_MAX).collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Db, Migration};
+
+    #[test]
+    fn one_operators_many_outputs_hide_no_other() {
+        let temp = crate::store::testing::TempDir::create();
+        let migrations: Vec<Migration> = crate::api::migrations();
+        let db = Db::open(&temp.roots(), &migrations, 1).unwrap();
+        let facts = |org: &str| {
+            serde_json::json!({
+                "job": JobId::random().unwrap(), "org": org, "principal": "operator", "author_org": org, "agreement": null, "plan": "p",
+                "plan_digest": "0".repeat(64), "module": null, "engine_digest": "0".repeat(64), "purpose": "p", "recipient": org,
+                "sources": [], "today": "2026-01-01",
+            })
+        };
+        let insert = move |tx: &Tx<'_>| -> Result<(), StoreError> {
+            for (org, number) in std::iter::once(("few", 0)).chain((1..=LIST_MAX + 9).map(|n| ("many", n))) {
+                let sql = "INSERT INTO release (id, job, org, author_org, providers, name, kind, state, checks, facts, commitment, decision_leaf, created_at)
+                           VALUES (?1, ?2, ?3, ?3, '||', 't', 'table', 'held', '[]', ?4, '', ?5, ?5)";
+                tx.execute(sql, params![ReleaseId::random()?, JobId::random()?, org, facts(org).to_string(), number as i64])?;
+            }
+            Ok(())
+        };
+        db.write_blocking(insert).unwrap();
+        let of = |org: &'static str| {
+            db.read_blocking(move |c| list(c, &Filter { job: None, state: Some("held".into()) }, |row| row.org.as_str() == org)).unwrap()
+        };
+        assert_eq!((of("few").len(), of("many").len()), (1, LIST_MAX));
+        assert_eq!(of("many")[0].decision_leaf, LIST_MAX as u64 + 9, "newest first");
+    }
 }

@@ -81,7 +81,7 @@ impl Jobs {
                 (Refused::new(&refusal::RUN_FAILED), Some(why))
             }
         };
-        let quantum_s = self.store().db.read_blocking(release::floor).ok().flatten().map_or(60, |p| p.time_quantum_seconds);
+        let quantum_s = self.quantum_s(&job.spec)?;
         let (row, ending) = (job.clone(), Ending { refusal: Some(refusal), failure, ..Ending::default() });
         Ok(self.end_on_quantum(job, quantum_s, move |jobs| jobs.end(&row, Event::Fail, ending))?)
     }

@@ -15,6 +15,7 @@ use super::state::{Event, State};
 use crate::catalog::SyntheticError;
 use crate::gate::{Conditions, DecideError, Decision, JobFacts, ReleaseState, own_notices};
 use crate::id::OrgId;
+use crate::policy::release::TIME_QUANTUM_S_MAX;
 use crate::policy::{ActivePolicy, release};
 use crate::refusal::{self, Refused};
 use crate::sdc::RoundingKey;
@@ -98,7 +99,7 @@ impl Jobs {
 
     pub(super) fn end(&self, job: &JobRow, event: Event, mut ending: Ending) -> Result<State, JobError> {
         let (id, org, journal, now) = (job.id.clone(), job.org.clone(), self.journal().clone(), self.now());
-        ending.visible_at = Some(self.quantum_after(job, now));
+        ending.visible_at = Some(if job.spec.synthetic_rows.is_some() { now } else { ceil(now, self.quantum_s(&job.spec)?) });
         self.store().db.write_blocking(move |tx| {
             let state = change(tx, &id, event, &ending, now)?;
             let body = serde_json::json!({ "job": id, "state": state, "refusal": ending.refusal });
@@ -107,13 +108,23 @@ impl Jobs {
         })
     }
 
-    /// The end of the time quantum in which `now` lies, by the policy for the job's data; the floor's where that is not known.
-    fn quantum_after(&self, job: &JobRow, now: crate::clock::Timestamp) -> crate::clock::Timestamp {
-        if job.spec.synthetic_rows.is_some() {
-            return now;
-        }
-        let seconds = self.store().db.read_blocking(release::floor).ok().flatten().map_or(60, |p| p.time_quantum_seconds);
-        ceil(now, seconds)
+    /// The time quantum of a job's data in seconds, however the job ends: a module chooses whether it fails, and when. Where the plan does
+    /// not resolve any more, the longest that anyone set.
+    pub(super) fn quantum_s(&self, spec: &JobSpec) -> Result<u32, JobError> {
+        let spec = spec.clone();
+        self.store().db.read_blocking(move |c| {
+            let own = prepare::resolve(c, &spec, 1).and_then(|prepared| {
+                let providers = prepared.resolved.owners().into_values().collect();
+                Ok(release::active(c, &owners(&spec.org, &providers))?.rules().time_quantum_seconds)
+            });
+            match own {
+                Err(JobError::Refused(_)) => {
+                    let set = release::all(c)?;
+                    Ok(set.iter().map(|(_, policy)| policy.time_quantum_seconds).max().unwrap_or(TIME_QUANTUM_S_MAX))
+                }
+                other => other,
+            }
+        })
     }
 
     fn run_real(&self, job: &JobRow, switch: &KillSwitch) -> Result<State, RunError> {

@@ -14,7 +14,9 @@ pub use super::records::release::{active, floor, set_floor, tighten};
 /// Bases to which counts may be rounded; each divides the next.
 const ROUNDING_BASES: [u32; 7] = [1, 5, 10, 50, 100, 500, 1000];
 /// Quanta of times shown, in seconds; each divides the next.
-const TIME_QUANTA: [u32; 6] = [60, 300, 900, 3600, 21_600, 86_400];
+const TIME_QUANTA: [u32; 6] = [60, 300, 900, 3600, 21_600, TIME_QUANTUM_S_MAX];
+/// The longest time quantum, in seconds.
+pub const TIME_QUANTUM_S_MAX: u32 = 86_400;
 
 /// What a release must satisfy. Read from TOML; every field must be there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

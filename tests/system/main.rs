@@ -20,6 +20,7 @@ mod log;
 mod midnight;
 mod models;
 mod probe;
+mod quantum;
 mod random;
 mod refusals;
 mod replay;
