@@ -61,10 +61,7 @@ fn sign_in_with(browser: &Browser, world: &World, who: &str, token: &str) {
 fn look(browser: &Browser, world: &World, path: &str, name: &str) {
     for (lang, width) in [("en", WIDE), ("zh", WIDE), ("zh", NARROW)] {
         browser.width(width);
-        // A window that is made narrow shows the page that it has.
-        if width == WIDE {
-            browser.open(&format!("{}/console/language/{lang}?to={path}", world.server.url));
-        }
+        browser.open(&format!("{}/console/language/{lang}?to={path}", world.server.url));
         browser.picture(&format!("{name}-{lang}-{width}"));
         readable(browser, &format!("{path} in {lang} at {width}"));
         contrast(browser, &format!("{path} in {lang} at {width}"));
