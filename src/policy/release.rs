@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::dp::Epsilon;
 use crate::dp::convert::DELTA_EXPONENTS;
 
-pub use super::records::release::{active, floor, set_floor, tighten};
+pub use super::records::release::{active, all, floor, set_floor, tighten};
 
 /// Bases to which counts may be rounded; each divides the next.
 const ROUNDING_BASES: [u32; 7] = [1, 5, 10, 50, 100, 500, 1000];

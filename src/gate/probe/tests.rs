@@ -26,17 +26,17 @@ fn probe() -> Probe {
     Probe { units: 1000, drawn: 30, extreme: 2, baseline: Baseline::Same, runs: runs.collect(), cut: None }
 }
 
-fn evidence_of(probe: &Probe) -> ProbeEvidence {
+fn seen(probe: &Probe) -> ProbeEvidence {
     evidence(probe, (&model(1.0), &["a".to_owned(), "b=young".to_owned()]), 0, 3)
 }
 
 fn causes(probe: &Probe) -> Vec<String> {
-    evidence_of(probe).findings.into_iter().map(|f| f.cause).collect()
+    seen(probe).findings.into_iter().map(|f| f.cause).collect()
 }
 
 #[test]
 fn an_honest_probe_says_what_it_is_and_finds_nothing() {
-    let told = evidence_of(&probe());
+    let told = seen(&probe());
     assert_eq!(told.findings, []);
     assert_eq!((told.random, told.extreme, told.wanted, told.detection_probability.as_str()), (30, 2, 32, "0.0300"));
     for text in ["1000 units", "30 units drawn at random", "2 extreme", "0.0300"] {
@@ -50,7 +50,7 @@ fn an_honest_probe_says_what_it_is_and_finds_nothing() {
     // The order of runs, which is the engine's order of units, shows nowhere.
     let mut turned = probe();
     turned.runs.reverse();
-    assert_eq!(evidence_of(&turned), told);
+    assert_eq!(seen(&turned), told);
     let text = serde_json::to_string(&told).unwrap();
     assert!(!text.contains("\"unit\""), "no place of a unit: {text}");
     assert!(canonical(&told).is_ok());
@@ -60,7 +60,7 @@ fn an_honest_probe_says_what_it_is_and_finds_nothing() {
 fn what_a_unit_moves_is_a_finding_with_value_threshold_and_both_languages() {
     let mut hidden = probe();
     hidden.runs[4] = run(Picked::Random, 3, Ok(vec![model(1.37)]));
-    let told = evidence_of(&hidden);
+    let told = seen(&hidden);
     let [finding] = &told.findings[..] else { panic!("{told:?}") };
     assert_eq!((finding.rule.as_str(), finding.cause.as_str()), ("model.influence", "outlier"));
     assert!(finding.value.contains(&told.above) && finding.threshold.contains("2.5") && !finding.clauses.is_empty());
@@ -74,11 +74,11 @@ fn what_did_not_run_is_told_and_never_left_out() {
     reshaped.runs[0] = run(Picked::Random, 1, Ok(vec![named("other", 1.0)]));
     reshaped.runs[1] = run(Picked::Random, 2, Ok(Vec::new()));
     assert_eq!(causes(&reshaped), ["reshaped"]);
-    assert_eq!(evidence_of(&reshaped).reshaped, 2);
+    assert_eq!(seen(&reshaped).reshaped, 2);
 
     let mut failed = probe();
     failed.runs[2] = run(Picked::Random, 1, Err("guest: the module trapped".into()));
-    let told = evidence_of(&failed);
+    let told = seen(&failed);
     assert_eq!((causes(&failed), told.failed, told.failures.len()), (vec!["failed".to_owned()], 1, 1));
 
     for baseline in [Baseline::Differs, Baseline::Failed("the worker closed the conversation".into())] {
@@ -89,7 +89,7 @@ fn what_did_not_run_is_told_and_never_left_out() {
     let mut cut = probe();
     cut.runs.truncate(5);
     cut.cut = Some("the time of a probe, 600 s, was used up".into());
-    let told = evidence_of(&cut);
+    let told = seen(&cut);
     assert_eq!((told.random, told.wanted, told.detection_probability.as_str(), told.cut.is_some()), (5, 32, "0.0050", true));
     assert_eq!(causes(&cut), ["not_judged"]);
     // The check that an operator sees is the same for all of them.
