@@ -18,7 +18,7 @@ fn a_module_that_fails_does_not_choose_when_that_shows() {
     let mut job = world.job("trap", &world.approved("leaks"));
     job["plan"] = json!("trap");
     let hour = (SystemClock.now().unix_s() / 3_600 + 1) * 3_600;
-    let mut at = |world: &mut World, now_s: i64| {
+    let at = |world: &mut World, now_s: i64| {
         world.server.stop();
         world.server.clock_s = Some(now_s);
         world.server.launch();
