@@ -206,6 +206,11 @@ impl Desk {
 
     /// A refusal as it teaches: what happened, under which rule and clause, the threshold, what to do.
     pub fn refusal(&self, error: &Value) -> Section {
+        self.refusal_in(Section::new("refusal", ""), error)
+    }
+
+    /// The same in a section of a name of its own.
+    pub fn refusal_in(&self, section: Section, error: &Value) -> Section {
         let w = self.w();
         let (what, remedy) = match self.lang {
             Lang::En => ("/en", "/remedy_en"),
@@ -222,7 +227,7 @@ impl Desk {
         // What the rule does not have is left out.
         let told = facts.into_iter().filter(|(_, fact)| !fact.is_empty());
         let facts = told.fold(begun, |facts, (name, fact)| facts.add(name, Cell::text(fact)));
-        Section::new("refusal", "").part(Part::note(Tone::Bad, labels::sentence(text(error, what)))).facts(facts)
+        section.part(Part::note(Tone::Bad, labels::sentence(text(error, what)))).facts(facts)
     }
 
     /// A page with this heading.

@@ -198,10 +198,17 @@ fn results(desk: &Desk, mut page: super::desk::Page, job: &Value, ended: bool, t
         _ => section.facts(Facts::default().add(w.col_id, outputs(desk, job))),
     };
     page = page.section(section);
-    for output in items(job, "/result") {
-        let word = text(output, "/outcome");
-        let section = Section::new("synthetic", format!("{}: {} ({})", w.synthetic_result, text(output, "/name"), desk.say(word)));
-        page = page.section(preview::artefact(desk, section, titles, output.get("artefact").unwrap_or(&Value::Null)));
+    for (output, at) in items(job, "/result").iter().zip(0..) {
+        let (name, word) = (text(output, "/name"), text(output, "/outcome"));
+        let section = Section::named(format!("synthetic-{at}"), format!("{}: {name} ({})", w.synthetic_result, desk.say(word)));
+        page = page.section(match output.get("refusal").filter(|refusal| !refusal.is_null()) {
+            Some(refusal) => desk.refusal_in(section, refusal),
+            None => preview::artefact(desk, section, titles, output.get("artefact").unwrap_or(&Value::Null)),
+        });
+        for (notice, number) in items(output, "/on_real_data").iter().zip(0..) {
+            let section = Section::named(format!("synthetic-{at}-{number}"), format!("{}: {name}", w.on_real_data));
+            page = page.section(desk.refusal_in(section, notice));
+        }
     }
     let log = text(job, "/log");
     if !log.is_empty() {

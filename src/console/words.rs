@@ -323,6 +323,7 @@ words! { Words:
     failure = "What stopped it" | "终止原因";
     module_log = "Module's log (synthetic data)" | "模块日志(合成数据)";
     synthetic_result = "Result on synthetic data" | "合成数据结果";
+    on_real_data = "Not judged on synthetic data, may be refused on real data" | "合成数据上未作判断，真实数据上可能不予放行";
     cancel = "Cancel the job" | "取消任务";
     new_job = "Submit a job" | "提交任务";
     new_job_text = "A refusal names rule, clause, threshold and remedy." | "如不予受理，将说明规则、条款、阈值和补救办法。";

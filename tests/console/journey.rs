@@ -353,6 +353,9 @@ fn operator_works(browser: &Browser, world: &World) {
     browser.says("任务已提交");
     // The page follows the job by itself.
     browser.says("✓ 已完成");
+    // A rule that made-up rows say nothing of is told beside the table.
+    browser.says("合成数据上未作判断");
+    browser.says("table.own_measure");
     browser.picture("job-done");
     unmarred(browser, "a job followed");
     let path = browser.run("return location.pathname").as_str().unwrap().to_owned();
