@@ -65,7 +65,7 @@ fn a_job_keeps_its_day_through_repeats_and_a_restart_past_midnight() {
     assert_eq!(submit(&world, "cut", &job), (cut.clone(), true), "sent again past midnight, it is the same job");
     assert_eq!(day(&world, &cut), told, "interrupted and run again past midnight, it is the job of its day");
     let interrupted = |(kind, body): &(LeafKind, Value)| *kind == LeafKind::JobState && body["interrupted"] == true && body["job"] == cut;
-    assert!(world.leaves().iter().any(|leaf| interrupted(leaf)), "the kill met the run");
+    assert!(world.leaves().iter().any(interrupted), "the kill met the run");
     let replayed = world.checker().post(&format!("/v1/jobs/{cut}/replay"), &json!({})).good();
     assert_eq!(replayed["same"], true, "{replayed}");
     assert_eq!(submit(&world, "whole", &job), (whole, true));

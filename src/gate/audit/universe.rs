@@ -277,12 +277,15 @@ mod tests {
         [100_000, 10, 20_000][usize::from(unit > 0) + usize::from(unit > 14)]
     }
 
+    /// A column, and the value of each unit in it.
+    type Valued = (&'static str, fn(u32) -> u64);
+
     /// A table of one cell, with a row of each of `units`, and the sums of these columns over it.
-    fn table(units: Range<u32>, columns: &[(&str, fn(u32) -> u64)]) -> Shown {
+    fn table(units: Range<u32>, columns: &[Valued]) -> Shown {
         let row = |unit: u32| BaseRow { identity: unit.into(), unit: unit.into() };
         let members = (0..units.len() as u32).map(|row| Membership { row, cell: 0, times: 1 });
         let rows = Contributors { rows: units.clone().map(row).collect(), tables: vec![members.collect()], parts: Vec::new() };
-        let column = |(origin, value): &(&str, fn(u32) -> u64)| {
+        let column = |(origin, value): &Valued| {
             let mut top: Vec<(i64, u64)> = units.clone().map(|unit| (unit.into(), value(unit))).collect();
             top.sort_by_key(|(_, value)| std::cmp::Reverse(*value));
             top.truncate(TOP_UNITS);
@@ -293,7 +296,7 @@ mod tests {
     }
 
     /// What is said of all forty, and then of all but the fifteen.
-    fn told(whole: &[(&str, fn(u32) -> u64)], part: &[(&str, fn(u32) -> u64)]) -> [Option<Cause>; 2] {
+    fn told(whole: &[Valued], part: &[Valued]) -> [Option<Cause>; 2] {
         let rules = ReleasePolicy::parse(include_str!("../../../policies/release/standard.toml")).unwrap();
         let mut universe = Universe::new(&rules);
         [table(0..40, whole), table(15..40, part)].map(|table| universe.judge(Some(&table), true, 0).unwrap().0)
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_column_cut_off_hides_no_other_sum_of_it() {
-        let (cut, whole): ((&str, fn(u32) -> u64), (&str, fn(u32) -> u64)) = (("d.kept\0Clamp 1", |_| 1), ("d.kept", kept));
+        let (cut, whole): (Valued, Valued) = (("d.kept\0Clamp 1", |_| 1), ("d.kept", kept));
         assert_eq!(told(&[cut], &[cut]), [None, None]);
         assert_eq!(told(&[whole], &[whole]), [None, Some(Cause::Dominance)]);
         assert_eq!(told(&[cut, whole], &[cut, whole]), [None, Some(Cause::Dominance)]);
