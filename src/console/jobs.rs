@@ -171,8 +171,11 @@ fn phases(desk: &Desk, job: &Value, word: &str, ended: bool) -> Section {
         (String::new(), format!("{mark}{}", desk.say(phase)), Some(i) == reached)
     });
     let section = Section::new("phases", w.phases).hint(if ended { "" } else { w.phase_live });
-    let section =
-        section.part(Part::Phases { id: text(job, "/id").to_owned(), live: !ended, steps: links.map(|(_, t, here)| (t, here)).collect() });
+    let section = section.part(Part::Phases {
+        id: text(job, "/id").to_owned(),
+        live: (!ended).then(|| word.to_owned()),
+        steps: links.map(|(_, t, here)| (t, here)).collect(),
+    });
     if ended || !desk.is(SUBMITS) {
         return section;
     }

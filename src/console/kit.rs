@@ -293,8 +293,8 @@ pub(super) enum Part {
     Chart(super::chart::Chart),
     /// A message.
     Note(Note),
-    /// Phases of a job: its name, whether more will come, each phase and whether it is the present one.
-    Phases { id: String, live: bool, steps: Vec<(String, bool)> },
+    /// Phases of a job: its name, its state where more will come, each phase and whether it is the present one.
+    Phases { id: String, live: Option<String>, steps: Vec<(String, bool)> },
     /// Text that someone wrote: shown as text, line breaks kept.
     Said(String),
     /// The same under a label.

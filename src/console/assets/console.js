@@ -4,14 +4,14 @@
   const phases = document.querySelector("[data-live]");
   if (!phases) return;
   const source = new EventSource(phases.dataset.live);
-  let seen = null;
+  // The first one too: the phase may have changed since the page was made. Not an earlier one, which is what others see until the time quantum.
+  const order = ["queued", "running", "in_review"];
+  const rank = (state) => order.indexOf(state) < 0 ? order.length : order.indexOf(state);
   source.addEventListener("phase", (event) => {
-    const state = JSON.parse(event.data).state;
-    if (seen !== null && state !== seen) {
+    if (rank(JSON.parse(event.data).state) > rank(phases.dataset.state)) {
       source.close();
       location.reload();
     }
-    seen = state;
   });
   // The stream ends with the job; its end shows on the time quantum, so no more is asked.
   source.addEventListener("error", () => source.close());
