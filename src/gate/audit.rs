@@ -305,7 +305,6 @@ impl Decision {
     ) -> Result<(), StoreError> {
         let own_cause = self.audit.judge_own(connection, own_key, &self.facts, namespace, rules.audit.own_units_min)?;
         let mut universe = universe(connection, artefacts, base, rules, &earlier.iter().collect::<Vec<_>>())?;
-        let lost = recovery::tables_wait(connection, namespace)?;
         let k = rules.table.min_frequency;
         for (table, decided) in self.audit.tables.iter_mut().zip(&mut self.outputs) {
             // One that waits for another reason too: its reviewers decide on what it tells beside the others.
@@ -319,10 +318,7 @@ impl Decision {
                 decided.evidence = canonical(&evidence)?;
                 decided.checks.push(check(k));
             }
-            if lost && !matches!(decided.outcome, Outcome::Refuse(_)) {
-                decided.checks.push(recovery::check());
-            }
-            if (lost || table.cause.is_some()) && decided.outcome == Outcome::Release {
+            if table.cause.is_some() && decided.outcome == Outcome::Release {
                 decided.outcome = Outcome::Hold;
             }
         }

@@ -6,6 +6,7 @@
 //! | privacy budget of an agreement | likewise; another agreement has its own |
 //! | bits about a subject under an agreement | all of them, for every subject |
 //! | nonces of consent tokens | every token that was signed: their issuers are revoked, and register a new key |
+//! | ends that depended on data, of an operator on a namespace | all of the cap, until the authority re-bases the namespace: everything waits alike (`audit::cap`) |
 //! | jobs of an agreement | as many as leaves were lost, for each job has a leaf; all, where nobody can tell how many |
 //!
 //! An agreement that was drafted in the lost span and is drafted anew is a new one. A budget that was raised in the lost span counts as

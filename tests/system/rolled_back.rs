@@ -5,7 +5,7 @@ use fusebox::tlog::LeafKind;
 use serde_json::{Value, json};
 
 use crate::support::{fusebox, until};
-use crate::world::{Papers, World};
+use crate::world::{PLAN, Papers, World, changed};
 
 fn health(world: &World) -> (bool, bool) {
     let health = world.server.anonymous().get("/health").good();
@@ -117,6 +117,18 @@ fn after(world: &mut World, job: &Value, table: &str) {
     let output = world.output(&held);
     assert_eq!((&held["state"], &output["state"]), (&json!("in_review"), &json!("held")));
     assert!(output["checks"].as_array().unwrap().iter().any(|c| c["rule"] == "audit.recovery"), "{output}");
+    // Nobody knows how often the operator was told what depends on data: a table that its data refuses waits like any other.
+    let few = r#"dataset = "tax_grades"
+filters = [{ column = "penalties_24m", op = "ge", value = 1 }, { column = "grade", op = "eq", value = "C" }]"#;
+    let plan = changed(&changed(PLAN, r#"dataset = "tax_grades""#, few), r#"id = "credit""#, r#"id = "few""#);
+    world.operator().post_toml("/v1/plans", &plan).good();
+    world.carry(&Papers::new("few").agreement(r#"plan = "credit""#, r#"plan = "few""#));
+    let mut refused = world.job("few", table);
+    refused["plan"] = json!("few");
+    let waiting = world.run(&refused);
+    let output = world.output(&waiting);
+    let rules: Vec<&Value> = output["checks"].as_array().unwrap().iter().map(|c| &c["rule"]).collect();
+    assert_eq!((&output["state"], rules), (&json!("held"), vec![&json!("audit.recovery")]), "{output}");
     let alerted =
         |world: &World| world.authority().get("/v1/alerts").good().as_array().unwrap().iter().any(|a| a["rule"] == "recovery.rebase");
     assert!(alerted(world));
@@ -126,6 +138,8 @@ fn after(world: &mut World, job: &Value, table: &str) {
     assert!(!alerted(world));
     let released = world.run(&world.job("main", table));
     assert_eq!(world.output(&released)["state"], "released");
+    let told = world.run(&refused);
+    assert_eq!(world.output(&told)["refusal"]["rule"], "table.minimum_units");
     let (size, remembered) = world.checkpoint();
     world.server.stop();
     world.server.launch();

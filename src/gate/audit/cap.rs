@@ -6,8 +6,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::super::checks;
+use super::super::checks::{self, Check};
 use super::super::decide::{Decided, Decision, Outcome, OutputKind, canonical};
+use super::super::recovery;
 use super::{Audit, Cause};
 use crate::clock::Timestamp;
 use crate::id::{Name, OrgId, ReleaseId};
@@ -35,6 +36,9 @@ impl Decision {
         if self.holds_a_model() || self.audit.models.iter().all(Option::is_none) {
             return Ok(self.holds_a_model());
         }
+        if recovery::tables_wait(connection, namespace)? {
+            return Ok(true);
+        }
         let rules = &policy.rules().audit;
         let most = holds(connection, &self.facts.org, namespace, rules, now)?.saturating_add(self.outputs.len() as u32);
         Ok(most > rules.holds_max)
@@ -44,17 +48,21 @@ impl Decision {
         self.outputs.iter().any(|o| o.kind == OutputKind::Model && o.outcome == Outcome::Hold)
     }
 
-    /// Makes every output wait that is one too many.
+    /// Makes every output wait that is one too many, and every one where nobody knows how many there were.
     pub(super) fn cap(&mut self, connection: &Connection, namespace: &Name, rules: &AuditRules, now: Timestamp) -> Result<(), StoreError> {
         let mut held = holds(connection, &self.facts.org, namespace, rules, now)?;
+        let lost = recovery::tables_wait(connection, namespace)?;
         for (at, decided) in self.outputs.iter_mut().enumerate() {
             let Some(cause) = self.audit.cause_mut(at) else { continue };
             if cause.is_none() && matches!(decided.outcome, Outcome::Refuse(_)) {
                 continue;
             }
-            if held >= rules.holds_max {
+            if lost {
+                wait(decided, recovery::check())?;
+            } else if held >= rules.holds_max {
                 let _ = cause.get_or_insert(Cause::Holds);
-                wait(decided, rules)?;
+                let many = format!("{} in {} days", rules.holds_max, rules.holds_window_days);
+                wait(decided, checks::held(&Refused::new(&refusal::AUDIT_HOLDS).subject(&many)))?;
             }
             held = held.saturating_add(u32::from(cause.is_some()));
         }
@@ -80,7 +88,7 @@ impl Audit {
 }
 
 /// The output as it waits: what was checked, and what refused it, goes to the evidence, which its reviewers read and the operator does not.
-fn wait(decided: &mut Decided, rules: &AuditRules) -> Result<(), StoreError> {
+fn wait(decided: &mut Decided, check: Check) -> Result<(), StoreError> {
     let mut evidence = match &decided.outcome {
         Outcome::Refuse(refused) => {
             decided.artefact = canonical(&serde_json::Value::Null)?;
@@ -93,8 +101,7 @@ fn wait(decided: &mut Decided, rules: &AuditRules) -> Result<(), StoreError> {
     fields.insert("checks".to_owned(), serde_json::to_value(checks).map_err(|_| StoreError::Fault)?);
     decided.evidence = canonical(&evidence)?;
     decided.outcome = Outcome::Hold;
-    let many = format!("{} in {} days", rules.holds_max, rules.holds_window_days);
-    decided.checks = vec![checks::held(&Refused::new(&refusal::AUDIT_HOLDS).subject(&many))];
+    decided.checks = vec![check];
     Ok(())
 }
 
