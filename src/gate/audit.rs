@@ -241,11 +241,6 @@ fn newest(connection: &Connection, namespace: &Name) -> Result<u64, StoreError> 
     Ok(connection.prepare_cached(sql)?.query_row([namespace], |r| r.get(0))?)
 }
 
-/// The same of those that were read.
-fn last(earlier: &[Earlier]) -> u64 {
-    earlier.iter().map(|e| e.leaf).max().unwrap_or(0)
-}
-
 /// Everything that was released, beside tables over the rows of `base`.
 fn universe<'a>(
     connection: &Connection,
@@ -286,10 +281,9 @@ impl Decision {
     ) -> Result<(), StoreError> {
         let Some((namespace, base)) = self.audit.on.clone() else { return Ok(()) };
         let rules = policy.rules();
-        let earlier = released(connection, &namespace)?;
-        self.audit.seen = Some(last(&earlier));
+        self.audit.seen = Some(newest(connection, &namespace)?);
         if !self.audit.tables.is_empty() {
-            self.judge_tables(connection, artefacts, rules, own_key, (&namespace, &base), &earlier)?;
+            self.judge_tables(connection, artefacts, rules, own_key, (&namespace, &base))?;
         }
         self.cap(connection, &namespace, &rules.audit, now)
     }
@@ -301,8 +295,8 @@ impl Decision {
         rules: &ReleasePolicy,
         own_key: &SealKey,
         (namespace, base): (&Name, &str),
-        earlier: &[Earlier],
     ) -> Result<(), StoreError> {
+        let earlier = released(connection, namespace)?;
         let own_cause = self.audit.judge_own(connection, own_key, &self.facts, namespace, rules.audit.own_units_min)?;
         let mut universe = universe(connection, artefacts, base, rules, &earlier.iter().collect::<Vec<_>>())?;
         let k = rules.table.min_frequency;

@@ -46,8 +46,9 @@ impl Endorsed {
 }
 
 impl Airlock<'_> {
-    /// Lets a held or pending output leave, with its leaf; denies what waited though its data refuses it, in the words of any denial, and a table that may not leave beside what was released since it was judged.
-    /// That it may not depends on data: it counts as a hold of the operator.
+    /// Lets a held or pending output leave, with its leaf; denies what waited though its data refuses it, in the words of any denial, and a
+    /// table that may not leave beside what was released since it was judged. That it may not depends on data: it counts as a hold of the
+    /// operator.
     pub(super) fn release(&self, row: &ReleaseRow, endorsed: Endorsed, readers: &[&OrgId]) -> Result<ReleaseState, DecideError> {
         if endorsed.release != row.id || endorsed.commitment != row.commitment {
             return Err(StoreError::Fault.into());
